@@ -1,0 +1,60 @@
+"""A project: its name, its folder and its environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mlops_sm.errors import InputError, Problem, did_you_mean
+from mlops_sm.project.environment import Environment
+
+LOCAL: Final = "local"
+"""The environment that every project has: the local account."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """Settings of local runs.
+
+    Attributes:
+        images: Container images of the user and what each stands for, by image URI.
+    """
+
+    images: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What ``[tool.mlops_sm]`` says.
+
+    Attributes:
+        name: Part of every name the project makes in an account.
+        root: The folder of its pyproject.toml, absolute.
+        environments: By name; ``local`` is always there.
+        local: Settings of local runs.
+    """
+
+    name: str
+    root: Path
+    environments: Mapping[str, Environment]
+    local: LocalSettings = LocalSettings()
+
+    def environment(self, name: str) -> Environment:
+        """The environment of that name.
+
+        Raises:
+            InputError: The project has none of that name (E106).
+        """
+        try:
+            return self.environments[name]
+        except KeyError:
+            problem = Problem(
+                "E106",
+                f"--env {name}",
+                f'project "{self.name}" has no environment "{name}"',
+                f"{did_you_mean(name, self.environments)} An environment is a table "
+                f"[tool.mlops_sm.environments.{name}] in {self.root / 'pyproject.toml'}.".lstrip(),
+            )
+            raise InputError(problem) from None
