@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlops_sm.definition.document import Json
+from mlops_sm.definition.wording import member, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def parse_expression(value: Json) -> Expression:
         case {"Std:JsonGet": {"PropertyFile": {"Get": str(target)}, "Path": str(path)}}:
             match = re.fullmatch(r"Steps\.([A-Za-z0-9\-_]+)\.PropertyFiles\.(.+)", target)
             if match is None:
-                return Malformed(f'PropertyFile must be "Steps.NAME.PropertyFiles.FILE", not "{target}"')
+                return Malformed(f'PropertyFile must be "Steps.NAME.PropertyFiles.FILE", not "{shown(target)}"')
             return JsonGetFile(match[1], match[2], path)
         case {"Std:JsonGet": {"S3Uri": uri, "Path": str(path)}}:
             return JsonGetUri(uri, path)
@@ -129,13 +130,13 @@ def _parse_get(target: str) -> Expression:
             step, _, path = rest.partition(".")
             return StepRef(step, path)
         case "Steps" if rest:
-            return Malformed(f'"{target}" names a step but none of its properties')
-        case "ForEach" if rest == "CurrentItem" or rest.startswith("CurrentItem."):
+            return Malformed(f'"{shown(target)}" names a step but none of its properties')
+        case "ForEach" if rest == "CurrentItem" or rest.startswith(("CurrentItem.", "CurrentItem[")):
             return ItemRef(rest.removeprefix("CurrentItem").removeprefix("."))
         case "IterationOutput" if rest:
             return OutputRef(rest)
         case _:
-            return Malformed(f'"{target}" starts with none of Parameters., Execution., Steps., ForEach.')
+            return Malformed(f'"{shown(target)}" starts with none of Parameters., Execution., Steps., ForEach.')
 
 
 def find_expressions(value: Json, path: str = "") -> Iterator[tuple[str, Expression]]:
@@ -154,13 +155,13 @@ def find_expressions(value: Json, path: str = "") -> Iterator[tuple[str, Express
                     return
             return
         for key, item in value.items():
-            yield from find_expressions(item, f"{path}.{key}" if path else key)
+            yield from find_expressions(item, member(path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from find_expressions(item, f"{path}[{index}]")
 
 
-_TOKEN: Final = re.compile(r"\.?([A-Za-z_][A-Za-z0-9_:\-]*)|\[(\d+)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
+_TOKEN: Final = re.compile(r"(?:^|\.)([A-Za-z_][A-Za-z0-9_:\-]*)|\[(\d+)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
 
 
 def parse_path(path: str) -> tuple[str | int, ...]:
@@ -174,7 +175,7 @@ def parse_path(path: str) -> tuple[str | int, ...]:
     while position < len(path):
         match = _TOKEN.match(path, position)
         if match is None:
-            raise ValueError(f"cannot read {path[position:]!r} in path {path!r}")
+            raise ValueError(f'cannot read "{shown(path[position:])}" in path "{shown(path)}"')
         name, index, single, double = match.groups()
         tokens.append(int(index) if index is not None else next(t for t in (name, single, double) if t is not None))
         position = match.end()
