@@ -1,0 +1,1 @@
+"""The reference project: credit decisions on real mortgage applications."""
