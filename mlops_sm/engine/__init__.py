@@ -1,0 +1,23 @@
+"""Decides what an execution does next and what its expressions are worth. Pure: no clock, no I/O, no threads."""
+
+from mlops_sm.engine.resolve import ResolveError, as_text
+from mlops_sm.engine.retry import Fault, retry_delay
+from mlops_sm.engine.run import ENGINE_KINDS, STEP_FAILURE, MisuseError, Run
+from mlops_sm.engine.status import ExecutionStatus, Failed, Outcome, StepStatus, Stopped, Succeeded
+
+__all__ = [
+    "ENGINE_KINDS",
+    "STEP_FAILURE",
+    "ExecutionStatus",
+    "Failed",
+    "Fault",
+    "MisuseError",
+    "Outcome",
+    "ResolveError",
+    "Run",
+    "StepStatus",
+    "Stopped",
+    "Succeeded",
+    "as_text",
+    "retry_delay",
+]
