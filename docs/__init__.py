@@ -1,0 +1,1 @@
+"""The project's documents; those that can be computed are generated."""
