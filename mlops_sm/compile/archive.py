@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,7 @@ def repack(content: bytes) -> bytes:
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
             members = sorted((m.name, _content(tar, m)) for m in tar.getmembers() if m.isfile() or m.islnk())
-    except tarfile.TarError:
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
         return content
     stream = io.BytesIO()
     with _stable_tar(stream) as tar:

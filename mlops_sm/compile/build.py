@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from mlops_sm.compile.link import texts
 from mlops_sm.compile.references import FOLDER, FUNCTION
 from mlops_sm.compile.structure import PlannedAsset, SourceForm, Structure
 from mlops_sm.compile.watch import Watch
-from mlops_sm.definition.document import Json
+from mlops_sm.definition import Json
 from mlops_sm.errors import InputError, Problem, did_you_mean
 from mlops_sm.project import Environment
 
@@ -208,4 +209,5 @@ def _stable(content: bytes, root: Path) -> bytes:
     """What the SDK generated, without the times in its archives and paths of this machine, which no container has."""
     if is_gzip(content):
         return repack(content)
-    return content.replace(str(root).encode(), b".").replace(tempfile.gettempdir().encode(), b".")
+    scratch = re.escape(tempfile.gettempdir().encode()) + rb"(/tmp[^/\"'\s]+)?"
+    return re.sub(scratch, b".", content.replace(str(root).encode(), b"."))

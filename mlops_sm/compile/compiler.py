@@ -22,7 +22,7 @@ from mlops_sm.compile.cache import CompileCache, Entry
 from mlops_sm.compile.link import AssetGoneError, Linked, link
 from mlops_sm.compile.references import find_module
 from mlops_sm.compile.structure import FORMAT, Structure
-from mlops_sm.definition.jsontext import digest
+from mlops_sm.definition import digest
 from mlops_sm.errors import InputError, Problem
 from mlops_sm.project import Environment, Project
 

@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 from mlops_sm import naming
 from mlops_sm.compile.assets import Asset, AssetForm, file_digest, folder_digest, folder_members, listing_digest
 from mlops_sm.compile.structure import PlannedAsset, SourceForm, Structure
-from mlops_sm.definition.document import Json
-from mlops_sm.definition.jsontext import canonical_json
+from mlops_sm.definition import Json, canonical_json
 from mlops_sm.errors import InputError, Problem
 
 PLACEHOLDER: Final = re.compile(r"unlinked\d{8}")

@@ -13,12 +13,8 @@ from typing import Final
 from mlops_sm.compile.dependencies import PACKAGE_ROOT, record
 from mlops_sm.compile.structure import Dependency
 
-_NETWORK: Final = frozenset(
-    {
-        *("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"),
-        *("socket.sendto", "socket.sendmsg"),
-    }
-)
+_LOOKUPS: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+_NETWORK: Final = _LOOKUPS | {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _LISTINGS: Final = frozenset({"os.listdir", "os.scandir"})
 _PROGRAMS: Final = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"})
 _WATCHED: Final = _NETWORK | _LISTINGS | _PROGRAMS | {"open"}
@@ -115,15 +111,14 @@ class Watch:
 
 
 def _target(event: str, arguments: tuple[object, ...]) -> str:
-    """Where it wanted to go: the address comes after the socket, where there is one."""
-    address = (
-        arguments[0]
-        if event in {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
-        else arguments[1]
-    )
+    """Where it wanted to go: ``host:port``, or the path of a local socket."""
+    # the address comes after the socket; the look-ups have no socket, and their host and port are arguments themselves
+    address = arguments if event in _LOOKUPS else arguments[1]
     match address:
         case (str(host), int(port), *_):
             return f"{host}:{port}"
+        case (host, *_):
+            return str(host)
         case _:
             return str(address)
 

@@ -23,17 +23,20 @@ def main() -> int:
     """Answer the request on stdin."""
     # whatever prints, prints to stderr: also a C library, also the interpreter's last words
     os.dup2(2, 1)
-    request = json.load(sys.stdin)
-    watch = Watch(Path(request["project_root"]))
     try:
-        answer = _answer(request, watch)
+        answer(json.load(sys.stdin))
     except KeyboardInterrupt:
         return _INTERRUPTED
+    return 0
+
+
+def answer(request: Mapping[str, str]) -> None:
+    """Build the structure a request asks for, and write it, or the problems, to the file the request names."""
+    watch = Watch(Path(request["project_root"]))
     result = Path(request["result"])
     partial = result.with_suffix(".partial")
-    partial.write_text(json.dumps(answer), encoding="utf-8")
+    partial.write_text(json.dumps(_answer(request, watch)), encoding="utf-8")
     partial.replace(result)
-    return 0
 
 
 def _answer(request: Mapping[str, str], watch: Watch) -> dict[str, object]:
