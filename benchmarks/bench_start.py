@@ -16,7 +16,14 @@ def rows() -> list[Row]:
     """Import budget, help page, cached compile."""
     command = Path(sys.executable).with_name("mlops-sm")
     found = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True).stdout.split()
-    report = [Row("modules that `import mlops_sm` adds", " ".join(found), "<= 100, no boto3, sagemaker, pydantic", int(found[0]) <= 100 and len(found) == 1)]
+    report = [
+        Row(
+            "modules that `import mlops_sm` adds",
+            " ".join(found),
+            "<= 100, no boto3, sagemaker, pydantic",
+            int(found[0]) <= 100 and len(found) == 1,
+        )
+    ]
     report.append(
         ratio_row(
             "mlops-sm --help / python -c 'import click'",

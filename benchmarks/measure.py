@@ -59,10 +59,14 @@ def ratio(measured: Callable[[], float], baseline: Callable[[], float], *, pairs
     )
 
 
-def ratio_row(name: str, measured: Callable[[], float], baseline: Callable[[], float], *, bound: float, pairs: int = 5) -> Row:
+def ratio_row(
+    name: str, measured: Callable[[], float], baseline: Callable[[], float], *, bound: float, pairs: int = 5
+) -> Row:
     """A row that compares by ratio: at most `bound` times the baseline."""
     value, ours, theirs = ratio(measured, baseline, pairs=pairs)
-    return Row(name, f"{value:.2f} x  ({ours * 1000:.0f} ms / {theirs * 1000:.0f} ms)", f"<= {bound:g} x", value <= bound)
+    return Row(
+        name, f"{value:.2f} x  ({ours * 1000:.0f} ms / {theirs * 1000:.0f} ms)", f"<= {bound:g} x", value <= bound
+    )
 
 
 def _environment() -> dict[str, str]:
