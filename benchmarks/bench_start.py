@@ -9,7 +9,12 @@ from pathlib import Path
 
 from benchmarks.measure import Row, ratio_row, run
 
-COUNT = "import sys; before = set(sys.modules); import mlops_sm; new = set(sys.modules) - before; print(len(new), *(m for m in ('boto3', 'sagemaker', 'pydantic') if m in sys.modules))"
+COUNT = """
+import sys
+before = set(sys.modules)
+import mlops_sm
+print(len(set(sys.modules) - before), *(m for m in ("boto3", "sagemaker", "pydantic") if m in sys.modules))
+"""
 
 
 def rows() -> list[Row]:

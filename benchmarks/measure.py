@@ -48,7 +48,7 @@ def run(command: Sequence[str | Path], *, cwd: Path | None = None, ok: tuple[int
 
 
 def ratio(measured: Callable[[], float], baseline: Callable[[], float], *, pairs: int) -> tuple[float, float, float]:
-    """Median ratio over interleaved pairs, with the two medians (measured, baseline); one unmeasured pair goes first."""
+    """Median ratio over interleaved pairs and the two medians (measured, baseline); one unmeasured pair goes first."""
     measured()
     baseline()
     couples = [(measured(), baseline()) for _ in range(pairs)]
