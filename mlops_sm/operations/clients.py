@@ -1,0 +1,159 @@
+"""The seam to AWS: the calls that are used, as protocols, and the clients of one account behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.operations.refusals import translate, translated
+from mlops_sm.project import Environment
+
+Response = Mapping[str, Any]
+
+_CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 6}, user_agent_extra="mlops-sm")
+
+
+class SageMakerClient(Protocol):
+    """SageMaker's control plane, as far as it is used."""
+
+    def create_pipeline(self, **request: object) -> Response:
+        """``CreatePipeline``."""
+
+    def update_pipeline(self, **request: object) -> Response:
+        """``UpdatePipeline``."""
+
+    def describe_pipeline(self, **request: object) -> Response:
+        """``DescribePipeline``."""
+
+    def list_pipelines(self, **request: object) -> Response:
+        """``ListPipelines``."""
+
+    def list_tags(self, **request: object) -> Response:
+        """``ListTags``."""
+
+    def add_tags(self, **request: object) -> Response:
+        """``AddTags``."""
+
+    def start_pipeline_execution(self, **request: object) -> Response:
+        """``StartPipelineExecution``."""
+
+    def stop_pipeline_execution(self, **request: object) -> Response:
+        """``StopPipelineExecution``."""
+
+    def describe_pipeline_execution(self, **request: object) -> Response:
+        """``DescribePipelineExecution``."""
+
+    def list_pipeline_executions(self, **request: object) -> Response:
+        """``ListPipelineExecutions``."""
+
+    def list_pipeline_execution_steps(self, **request: object) -> Response:
+        """``ListPipelineExecutionSteps``."""
+
+    def list_model_package_groups(self, **request: object) -> Response:
+        """``ListModelPackageGroups``."""
+
+    def list_model_packages(self, **request: object) -> Response:
+        """``ListModelPackages``."""
+
+    def describe_model_package(self, **request: object) -> Response:
+        """``DescribeModelPackage``."""
+
+
+class S3Client(Protocol):
+    """S3, as far as it is used."""
+
+    def head_object(self, **request: object) -> Response:
+        """``HeadObject``."""
+
+    def get_object(self, **request: object) -> Response:
+        """``GetObject``."""
+
+    def put_object(self, **request: object) -> Response:
+        """``PutObject``."""
+
+
+class LogsClient(Protocol):
+    """CloudWatch Logs, as far as it is used."""
+
+    def describe_log_streams(self, **request: object) -> Response:
+        """``DescribeLogStreams``."""
+
+    def get_log_events(self, **request: object) -> Response:
+        """``GetLogEvents``."""
+
+
+class StsClient(Protocol):
+    """STS, as far as it is used."""
+
+    def get_caller_identity(self) -> Response:
+        """``GetCallerIdentity``."""
+
+
+class Clients:
+    """The clients of one account and region; each is made when it is first used, and raises `AwsError`.
+
+    Args:
+        make: Gives the client of a service: ``sagemaker``, ``s3``, ``logs``, ``sts``.
+    """
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        self._make = make
+
+    @cached_property
+    def sagemaker(self) -> SageMakerClient:
+        """SageMaker."""
+        client: SageMakerClient = self._make("sagemaker")
+        return translated(client, "sagemaker")
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """S3."""
+        client: S3Client = self._make("s3")
+        return translated(client, "s3")
+
+    @cached_property
+    def logs(self) -> LogsClient:
+        """CloudWatch Logs."""
+        client: LogsClient = self._make("logs")
+        return translated(client, "logs")
+
+    @cached_property
+    def sts(self) -> StsClient:
+        """STS."""
+        client: StsClient = self._make("sts")
+        return translated(client, "sts")
+
+
+def connect(environment: Environment, *, session: Callable[..., Any] = boto3.Session) -> Clients:
+    """Clients of an environment's AWS account, once it is certain that the credentials are for that account.
+
+    Raises:
+        RefusedError: No, wrong or expired credentials, or they belong to another account (E520-E526).
+    """
+    try:
+        opened = session(profile_name=environment.profile, region_name=environment.region)
+    except BotoCoreError as err:
+        raise translate(err, "sts:GetCallerIdentity") from err
+
+    def make(service: str) -> Any:  # noqa: ANN401 - boto3's clients have no types
+        return opened.client(service, config=_CONFIG)
+
+    clients = Clients(make)
+    identity = clients.sts.get_caller_identity()
+    if identity["Account"] != environment.account:
+        raise RefusedError(
+            Problem(
+                "E525",
+                f"environment {environment.name} ({environment.provenance.get('account', 'account')})",
+                f"the credentials belong to account {identity['Account']} ({identity.get('Arn', '')}), "
+                f"the environment is account {environment.account}",
+                "Use that account's credentials: set profile in the environment, or AWS_PROFILE. Nothing was changed.",
+            )
+        )
+    return clients
