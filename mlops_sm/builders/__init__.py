@@ -1,0 +1,44 @@
+"""Builders: functions that return SDK v3 steps with the defaults a production pipeline wants.
+
+The only room that imports `sagemaker`, beside the compile worker. A plain SDK step may stand beside any of ours.
+"""
+
+from mlops_sm.builders.context import Context
+from mlops_sm.builders.evaluation import evaluation
+from mlops_sm.builders.fail import fail
+from mlops_sm.builders.gate import at_least, at_most, equals, gate
+from mlops_sm.builders.images import algorithm_image, framework_image, own_image
+from mlops_sm.builders.processing import processing
+from mlops_sm.builders.recipes import quality_gate
+from mlops_sm.builders.references import metric, model_artifacts, output, report_uri
+from mlops_sm.builders.registry import create_model, package_group, register_model
+from mlops_sm.builders.settings import Compute, Security, call_retries, job_retries
+from mlops_sm.builders.training import Channel, training
+
+__all__ = [
+    "Channel",
+    "Compute",
+    "Context",
+    "Security",
+    "algorithm_image",
+    "at_least",
+    "at_most",
+    "call_retries",
+    "create_model",
+    "equals",
+    "evaluation",
+    "fail",
+    "framework_image",
+    "gate",
+    "job_retries",
+    "metric",
+    "model_artifacts",
+    "output",
+    "own_image",
+    "package_group",
+    "processing",
+    "quality_gate",
+    "register_model",
+    "report_uri",
+    "training",
+]

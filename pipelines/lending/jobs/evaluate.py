@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 
 TARGET = "approve"
 PROTECTED_PREFIX = "protected_"
+DIGITS = 6
 
 
 class DataError(Exception):
@@ -72,10 +73,10 @@ def measure(target: pd.Series, probability: pd.Series, *, approve_from: float) -
     matrix = confusion_matrix(target, predicted, labels=[0, 1])
     return {
         "binary_classification_metrics": {
-            "auc": {"value": float(roc_auc_score(target, probability))},
-            "accuracy": {"value": float(accuracy_score(target, predicted))},
-            "accuracy_best_constant_classifier": {"value": float(max(target.mean(), 1 - target.mean()))},
-            "log_loss": {"value": float(log_loss(target, probability))},
+            "auc": {"value": round(float(roc_auc_score(target, probability)), DIGITS)},
+            "accuracy": {"value": round(float(accuracy_score(target, predicted)), DIGITS)},
+            "accuracy_best_constant_classifier": {"value": round(float(max(target.mean(), 1 - target.mean())), DIGITS)},
+            "log_loss": {"value": round(float(log_loss(target, probability)), DIGITS)},
             "confusion_matrix": {
                 str(actual): {str(said): int(matrix[actual][said]) for said in (0, 1)} for actual in (0, 1)
             },
@@ -90,7 +91,7 @@ def parse_arguments(given: list) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("/opt/ml/processing/input/model"), help="file or its folder")
     parser.add_argument("--test", type=Path, default=Path("/opt/ml/processing/input/test"))
-    parser.add_argument("--output", type=Path, default=Path("/opt/ml/processing"))
+    parser.add_argument("--output", type=Path, default=Path("/opt/ml/processing/output"))
     parser.add_argument("--approve-from", type=float, default=0.5, help="probability from which an answer is yes")
     return parser.parse_args(given)
 
@@ -108,7 +109,7 @@ def main(given: list) -> int:
     evaluation = measure(table[TARGET], probability, approve_from=arguments.approve_from)
     write(arguments.output / "evaluation" / "evaluation.json", json.dumps(evaluation, indent=2) + "\n")
     predictions = table[[TARGET, *(c for c in table.columns if c.startswith(PROTECTED_PREFIX))]].copy()
-    predictions.insert(1, "probability", probability.round(6))
+    predictions.insert(1, "probability", probability.round(DIGITS))
     write(arguments.output / "predictions" / "predictions.csv", predictions.to_csv(index=False))
     for name, metric in evaluation["binary_classification_metrics"].items():
         print(f"{name}: {metric['value']:.4f}" if "value" in metric else f"{name}: {metric}")

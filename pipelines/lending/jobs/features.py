@@ -101,7 +101,7 @@ def parse_arguments(given: list) -> argparse.Namespace:
     """The command line; the defaults are the paths inside a processing job."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", type=Path, default=Path("/opt/ml/processing/input"), help="holds PART/PART.csv")
-    parser.add_argument("--output", type=Path, default=Path("/opt/ml/processing"), help="receives PART/PART.csv")
+    parser.add_argument("--output", type=Path, default=Path("/opt/ml/processing/output"), help="receives PART/PART.csv")
     return parser.parse_args(given)
 
 

@@ -221,7 +221,7 @@ def parse_arguments(given: list) -> argparse.Namespace:
     """The command line; the defaults are the paths inside a processing job."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, default=Path("/opt/ml/processing/input/raw"), help="a CSV or a folder")
-    parser.add_argument("--output", type=Path, default=Path("/opt/ml/processing"), help="folder for the parts")
+    parser.add_argument("--output", type=Path, default=Path("/opt/ml/processing/output"), help="folder for the parts")
     parser.add_argument("--validation-share", type=float, default=0.2)
     parser.add_argument("--test-share", type=float, default=0.2)
     parser.add_argument("--max-dropped-share", type=float, default=0.05)
