@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mlops_sm.compile.compiler import Request
 from mlops_sm.compile.dependencies import PACKAGE_ROOT
@@ -51,19 +51,10 @@ def run_worker(request: Request) -> Structure:
         result = Path(scratch) / "result.json"
         home = Path(scratch) / "home"
         home.mkdir()
-        asked = {
-            "reference": request.reference,
-            "module": str(request.module),
-            "project_root": str(request.project_root),
-            "project_name": request.project_name,
-            "pipeline_name": request.pipeline_name,
-            "environment": request.environment,
-            "result": str(result),
-        }
         # -P: the working folder is the project, and only the worker decides when its modules can be imported
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "mlops_sm.compile.worker"],
-            input=json.dumps(asked).encode(),
+            input=question(request, result).encode(),
             stdout=sys.__stderr__ if sys.__stderr__ is not None else subprocess.DEVNULL,
             cwd=request.project_root,
             env=worker_environment(os.environ, region=region, home=home),
@@ -78,7 +69,35 @@ def run_worker(request: Request) -> Structure:
                     "see its messages above; if the process was killed, free memory (the SDK needs about 300 MB)",
                 )
             )
-        return _read_result(json.loads(result.read_text(encoding="utf-8")))
+        return read_answer(result)
+
+
+def question(request: Request, result: Path) -> str:
+    """The request as the worker reads it: one line of JSON that names the file for the answer."""
+    return json.dumps(
+        {
+            "module": str(request.module),
+            "project_root": str(request.project_root),
+            "project_name": request.project_name,
+            "pipeline_name": request.pipeline_name,
+            "environment": request.environment,
+            "result": str(result),
+        }
+    )
+
+
+def read_answer(result: Path) -> Structure:
+    """The structure in the worker's answer.
+
+    Raises:
+        InputError: The answer is that something about the pipeline module is wrong.
+        RefusedError: The answer is that the SDK is not there (E312).
+    """
+    answer = json.loads(result.read_text(encoding="utf-8"))
+    if "structure" in answer:
+        return load(answer["structure"])
+    problems = [Problem(*problem) for problem in answer["problems"]]
+    raise (RefusedError if answer["refused"] else InputError)(*problems)
 
 
 def worker_environment(caller: Mapping[str, str], *, region: str, home: Path) -> dict[str, str]:
@@ -101,13 +120,6 @@ def worker_environment(caller: Mapping[str, str], *, region: str, home: Path) ->
         # packages installed for the user stay importable although home is another
         "PYTHONUSERBASE": site.getuserbase(),
     }
-
-
-def _read_result(answer: Mapping[str, Any]) -> Structure:
-    if "structure" in answer:
-        return load(answer["structure"])
-    problems = [Problem(*problem) for problem in answer["problems"]]
-    raise (RefusedError if answer["refused"] else InputError)(*problems)
 
 
 def _how(code: int) -> str:
