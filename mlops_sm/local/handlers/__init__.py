@@ -1,0 +1,62 @@
+"""One handler per step kind that starts something; the table of kinds is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from mlops_sm.definition.kinds import StepKind
+from mlops_sm.local.handlers.model import run_model
+from mlops_sm.local.handlers.processing import run_processing_step
+from mlops_sm.local.handlers.register_model import run_register_model
+from mlops_sm.local.handlers.step import ControlPlane, ServiceError, StepResult, StepRun
+from mlops_sm.local.handlers.training import run_training_step
+
+__all__ = ["ENGINE_KINDS", "HANDLERS", "UNSUPPORTED", "ControlPlane", "ServiceError", "StepResult", "StepRun"]
+
+Handler = Callable[[StepRun], StepResult]
+
+HANDLERS: Final[Mapping[StepKind, Handler]] = MappingProxyType(
+    {
+        StepKind.PROCESSING: run_processing_step,
+        StepKind.TRAINING: run_training_step,
+        StepKind.MODEL: run_model,
+        StepKind.REGISTER_MODEL: run_register_model,
+    }
+)
+"""What runs a step of a kind."""
+
+ENGINE_KINDS: Final = frozenset({StepKind.CONDITION, StepKind.FAIL})
+"""Kinds that start nothing: the engine decides them."""
+
+_OTHER_SERVICE: Final = "it calls another AWS service, which does not exist on this machine"
+_NOT_YET: Final = "its job cannot run on this machine yet"
+
+UNSUPPORTED: Final[Mapping[StepKind, str]] = MappingProxyType(
+    {
+        StepKind.TRANSFORM: _NOT_YET,
+        StepKind.TUNING: _NOT_YET,
+        StepKind.LAMBDA: _NOT_YET,
+        StepKind.CALLBACK: _NOT_YET,
+        StepKind.QUALITY_CHECK: _NOT_YET,
+        StepKind.CLARIFY_CHECK: _NOT_YET,
+        StepKind.FOR_EACH: "its body cannot be repeated on this machine yet",
+        StepKind.ENDPOINT_CONFIG: "models cannot be served on this machine yet",
+        StepKind.ENDPOINT: "models cannot be served on this machine yet",
+        StepKind.INFERENCE_COMPONENT: "models cannot be served on this machine yet",
+        StepKind.CLEANUP: "models cannot be served on this machine yet",
+        StepKind.LINEAGE: "lineage is not kept on this machine yet",
+        StepKind.EMR: _OTHER_SERVICE,
+        StepKind.EMR_SERVERLESS: _OTHER_SERVICE,
+        StepKind.ATHENA: _OTHER_SERVICE,
+        StepKind.AUTO_ML: "Autopilot's search runs only on AWS",
+        StepKind.HUB_CONTENT: "model hubs exist only on AWS",
+        StepKind.JOB: "its job runs only on AWS",
+        StepKind.BEDROCK_CUSTOM_MODEL: _OTHER_SERVICE,
+        StepKind.BEDROCK_CUSTOM_MODEL_DEPLOYMENT: _OTHER_SERVICE,
+        StepKind.BEDROCK_PROVISIONED_MODEL_THROUGHPUT: _OTHER_SERVICE,
+        StepKind.BEDROCK_MODEL_IMPORT: _OTHER_SERVICE,
+    }
+)
+"""Why a step of a kind is refused before an execution starts."""

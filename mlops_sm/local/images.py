@@ -1,0 +1,142 @@
+"""Which container image stands for local Python."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mlops_sm.errors import InputError, Problem, did_you_mean
+
+PYTHON: Final = "python"
+"""The only thing an image can stand for today: the interpreter this package runs in."""
+
+_PYTHON_REPOSITORIES: Final = (
+    "sagemaker-scikit-learn",
+    "sagemaker-sklearn*",
+    "sklearn-processing*",
+    "sagemaker-xgboost",
+    "pytorch-training",
+    "pytorch-inference",
+    "sagemaker-base-python*",
+    "base-python*",
+    "python",
+)
+"""Repositories whose images are a Python with libraries, whatever registry account, region or tag they come from.
+
+Source: the image configurations of the SageMaker SDK 3.27.
+"""
+
+BUILT_IN_ALGORITHMS: Final = frozenset(
+    {
+        "blazingtext",
+        "factorization-machines",
+        "forecasting-deepar",
+        "image-classification",
+        "ipinsights",
+        "kmeans",
+        "knn",
+        "lda",
+        "linear-learner",
+        "ntm",
+        "object-detection",
+        "object2vec",
+        "pca",
+        "randomcutforest",
+        "semantic-segmentation",
+        "seq2seq",
+        "xgboost",
+    }
+)
+"""Repositories of AWS's built-in algorithms: programs, not a Python to run scripts with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What an image stands for.
+
+    Attributes:
+        kind: ``python``.
+        warm: Whether its jobs may fork from a warm worker.
+        pattern: The line of the table that matched.
+    """
+
+    kind: str
+    warm: bool
+    pattern: str
+
+
+def repository(image_uri: str) -> str:
+    """The repository name of an image URI, without registry, namespace, tag and digest."""
+    name = image_uri.split("@", 1)[0].rsplit("/", 1)[-1]
+    return name.split(":", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTable:
+    """The user's lines first, then the built-in ones.
+
+    Attributes:
+        user: Pattern -> what it stands for. A pattern is compared with the whole URI, with the URI without tag or
+            digest, and with the repository name; ``*`` and ``?`` are wildcards.
+    """
+
+    user: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, user_table: Mapping[str, str]) -> ImageTable:
+        """A table with the lines of ``[tool.mlops_sm.local.images]``.
+
+        Raises:
+            InputError: E410 for every line that maps to something unknown.
+        """
+        problems = [
+            Problem(
+                "E410",
+                f'pyproject.toml -> [tool.mlops_sm.local.images] -> "{pattern}"',
+                f'an image cannot stand for "{target}"',
+                f'Write "{PYTHON}". {did_you_mean(target, [PYTHON])}'.strip(),
+            )
+            for pattern, target in user_table.items()
+            if target != PYTHON
+        ]
+        if problems:
+            raise InputError(*problems)
+        return cls(tuple(user_table.items()))
+
+    def find(self, image_uri: str) -> Image | None:
+        """What an image stands for, None when it stands for nothing here."""
+        name = repository(image_uri)
+        forms = (image_uri, _without_tag(image_uri), name)
+        for pattern, target in self.user:
+            if any(fnmatch.fnmatchcase(form, pattern) for form in forms):
+                return Image(kind=target, warm=True, pattern=pattern)
+        for pattern in _PYTHON_REPOSITORIES:
+            if fnmatch.fnmatchcase(name, pattern):
+                return Image(kind=PYTHON, warm=True, pattern=pattern)
+        return None
+
+    def refusal(self, image_uri: str, where: str) -> Problem:
+        """Why an image cannot run here and the exact lines that map it."""
+        mapping = f'[tool.mlops_sm.local.images]\n         "{_without_tag(image_uri)}" = "{PYTHON}"'
+        name = repository(image_uri)
+        if name in BUILT_IN_ALGORITHMS:
+            what = f'image "{image_uri}" is AWS\'s built-in algorithm "{name}", whose program exists only on AWS'
+            fix = (
+                "Run this step with --env on an AWS account, or train with a script of your own in AWS's scikit-learn "
+                "or XGBoost image. If the image is yours and runs Python scripts, add to pyproject.toml:"
+                f"\n         {mapping}"
+            )
+        else:
+            what = f'image "{image_uri}" stands for nothing on this machine'
+            fix = (
+                "If its jobs run with this project's Python and its packages, add to pyproject.toml:"
+                f"\n         {mapping}"
+            )
+        return Problem("E402", where, what, fix)
+
+
+def _without_tag(image_uri: str) -> str:
+    return re.sub(r"(@[^/]*|:[^/:@]+)$", "", image_uri)

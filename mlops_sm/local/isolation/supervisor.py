@@ -1,0 +1,239 @@
+"""The process between a worker and one job: starts the job, watches it and leaves nothing of it behind.
+
+It is a child of the worker, has one thread and is the subreaper of the job's descendants, so that whatever the job
+started is its child sooner or later and can be ended. It ends everything when the job ends, when it is told to, when
+the owner is gone (the control socket closes) and when the worker is gone (the life pipe closes).
+
+On the control socket the owner sends a length and a JSON request, later ``T`` (terminate) or ``K`` (kill); the
+supervisor sends lines: ``pid N`` when the job started, ``refused TEXT`` when it could not, ``exit CODE`` at its end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from mlops_sm.local.isolation import namespace
+
+Request = dict[str, Any]
+
+_LENGTH: Final = struct.Struct("!I")
+_SIGNALLED: Final = 128
+
+
+def supervise(
+    control: socket.socket, log: int, life: int, busy: int, become: Callable[[Request], NoReturn]
+) -> NoReturn:
+    """Run one job to its end; never returns.
+
+    Args:
+        control: Socket to the owner.
+        log: Descriptor for the job's output.
+        life: Read end of a pipe whose write end only the worker holds.
+        busy: Closed once the job runs. The worker forks the next supervisor then, not earlier: two forks of one big
+            process at the same time take three times as long.
+        become: Turns the forked process, already in its namespaces, into the job.
+    """
+    request = _read_request(control)
+    if request is None:
+        os._exit(0)
+    namespace.adopt_orphans()
+    wake = _wake_on_child_exit()
+    refused, status = os.pipe()
+    supervisor = os.getpid()
+    job = os.fork()
+    if job == 0:
+        try:
+            _start(request, log, status, supervisor, become)
+        finally:
+            os._exit(1)
+    os.close(status)
+    os.close(log)
+    reason = _read_all(refused)
+    os.close(busy)
+    if reason:
+        os.waitpid(job, 0)
+        _tell(control, "refused " + reason.decode(errors="replace").replace("\n", " "))
+        os._exit(0)
+    _tell(control, f"pid {job}")
+    code = _watch(job, control, wake, life)
+    _end_descendants()
+    _tell(control, f"exit {code}")
+    os._exit(0)
+
+
+def _start(request: Request, log: int, status: int, supervisor: int, become: Callable[[Request], NoReturn]) -> NoReturn:
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.umask(0o022)
+        namespace.enter(request["ml"], request["scratch"], hosts=request["hosts"], network=request["network"])
+        namespace.die_with_parent(supervisor)
+        os.chdir(request["cwd"])
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+    except OSError as error:
+        os.write(status, str(error).encode() or b"unknown error")
+        os._exit(1)
+    _close_all_but_standard()
+    become(request)
+
+
+def execute(request: Request) -> NoReturn:
+    """Become the job by exec: a cold start. A program that cannot be run ends as a shell would report it."""
+    # Python ignores these two, and what is ignored stays ignored over exec.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    program = request["argv"][0]
+    try:
+        os.execvpe(program, request["argv"], request["environment"])  # noqa: S606 - running the job is the purpose
+    except FileNotFoundError:
+        os.write(2, f'exec: "{program}": not found\n'.encode())
+        os._exit(127)
+    except OSError as error:
+        os.write(2, f'exec: "{program}": {error.strerror}\n'.encode())
+        os._exit(126)
+
+
+def _close_all_but_standard() -> None:
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are all that is needed
+        descriptor = int(name)
+        if descriptor > 2:  # noqa: PLR2004 - stdin, stdout, stderr
+            with suppress(OSError):  # the listing's own descriptor is closed already
+                os.close(descriptor)
+
+
+def _watch(job: int, control: socket.socket, wake: int, life: int) -> int:
+    """Wait for the job's end or a reason to end it, then return its exit code."""
+    poll = select.poll()
+    for descriptor in (control.fileno(), wake, life):
+        poll.register(descriptor, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if wake in ready:
+            os.read(wake, 4096)
+        code = _reap(job)
+        if code is not None:
+            return code
+        if life in ready:
+            _signal_group(job, signal.SIGKILL)
+            return _wait(job)
+        if control.fileno() in ready:
+            match control.recv(1):
+                case b"T":
+                    _signal_group(job, signal.SIGTERM)
+                case _:
+                    _signal_group(job, signal.SIGKILL)
+                    return _wait(job)
+
+
+def _reap(job: int) -> int | None:
+    """Collect every child that ended; the job's exit code when it is among them."""
+    code = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return code
+        if pid == 0:
+            return code
+        if pid == job:
+            code = _exit_code(status)
+
+
+def _wait(job: int) -> int:
+    return _exit_code(os.waitpid(job, 0)[1])
+
+
+def _end_descendants() -> None:
+    """Kill and collect until no descendant is left; killing a parent makes its children ours."""
+    while True:
+        for pid in _children():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _children() -> list[int]:
+    me = os.getpid()
+    try:
+        return [int(pid) for pid in Path(f"/proc/{me}/task/{me}/children").read_bytes().split()]
+    except FileNotFoundError:
+        return _children_by_scan(me)
+
+
+def _children_by_scan(parent: int) -> list[int]:
+    """For kernels built without CONFIG_PROC_CHILDREN."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                # The name in parentheses may itself hold parentheses; the parent is the second field after it.
+                if int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1]) == parent:
+                    found.append(int(entry.name))
+    return found
+
+
+def _signal_group(job: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(job, number)
+
+
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else _SIGNALLED - code
+
+
+def _wake_on_child_exit() -> int:
+    """A descriptor that becomes readable when a child ended."""
+    wake, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return wake
+
+
+def _read_request(control: socket.socket) -> Request | None:
+    head = _receive(control, _LENGTH.size)
+    body = _receive(control, _LENGTH.unpack(head)[0]) if head else b""
+    return json.loads(body) if body else None
+
+
+def _receive(control: socket.socket, size: int) -> bytes:
+    """Exactly `size` bytes, or none when the other side is gone."""
+    parts = []
+    while size:
+        part = control.recv(size)
+        if not part:
+            return b""
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _read_all(descriptor: int) -> bytes:
+    parts = []
+    while part := os.read(descriptor, 4096):
+        parts.append(part)
+    os.close(descriptor)
+    return b"".join(parts)
+
+
+def _tell(control: socket.socket, line: str) -> None:
+    # The owner may be gone already; then nobody needs to know.
+    with suppress(OSError):
+        control.sendall(line.encode() + b"\n")

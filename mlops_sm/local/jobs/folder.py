@@ -1,0 +1,118 @@
+"""Where a job lives on this machine: ``<jobs>/<name>/`` with what it finds at /opt/ml, its scratch and its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.local.isolation.layer import ML
+
+HOST: Final = "algo-1"
+"""The name of a job's only instance."""
+
+
+class JobFailureError(Exception):
+    """The job has failed; `reason` is its FailureReason."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+def log_path(site_jobs: Path, name: str) -> Path:
+    """The whole log of a job, kept after its end."""
+    return site_jobs / name / "log"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """The folder of one job.
+
+    Attributes:
+        root: ``<jobs>/<name>``.
+    """
+
+    root: Path
+
+    @classmethod
+    def create(cls, site_jobs: Path, name: str) -> JobFolder:
+        """Make the folder, empty but for a log that another run of the same name left."""
+        folder = cls(site_jobs / name)
+        folder.remove()
+        for path in (folder.ml, folder.scratch / "tmp"):
+            path.mkdir(parents=True)
+        folder.hosts.write_text(f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 {HOST}\n")
+        folder.log.touch()
+        return folder
+
+    @property
+    def ml(self) -> Path:
+        """What the job finds at /opt/ml."""
+        return self.root / "ml"
+
+    @property
+    def scratch(self) -> Path:
+        """The job's HOME, with its TMPDIR in ``tmp``."""
+        return self.root / "scratch"
+
+    @property
+    def hosts(self) -> Path:
+        """What the job finds at /etc/hosts."""
+        return self.root / "hosts"
+
+    @property
+    def log(self) -> Path:
+        """The job's stdout and stderr."""
+        return self.root / "log"
+
+    def inside(self, container_path: str, *, under: str = ML) -> Path:
+        """Where a path of the job is on this machine.
+
+        Raises:
+            JobFailureError: The path is not below `under`.
+        """
+        path = PurePosixPath(container_path)
+        if not path.is_relative_to(under) or ".." in path.parts:
+            raise JobFailureError(f"ClientError: LocalPath {container_path} must be a folder in {under}/")
+        return self.ml / path.relative_to(ML)
+
+    def write_json(self, relative: str, value: Json) -> None:
+        """Write a configuration file below /opt/ml."""
+        path = self.ml / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value), encoding="utf-8")
+
+    def read_text(self, relative: str, limit: int) -> str | None:
+        """The first `limit` characters of a file below /opt/ml, None when there is none."""
+        path = self.ml / relative
+        try:
+            if path.is_symlink() or not path.is_file():
+                return None
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return file.read(limit)
+        except OSError:
+            return None
+
+    def remove(self) -> None:
+        """Remove everything but the log. What a job made unreadable is removed too."""
+        for path in (self.ml, self.scratch):
+            if path.is_symlink() or not path.exists():
+                continue
+            try:
+                shutil.rmtree(path)
+            except PermissionError:
+                _make_accessible(path)
+                shutil.rmtree(path, ignore_errors=True)
+        self.hosts.unlink(missing_ok=True)
+
+
+def _make_accessible(root: Path) -> None:
+    for folder, names, _ in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            if not path.is_symlink():
+                path.chmod(0o700)

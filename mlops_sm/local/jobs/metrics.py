@@ -1,0 +1,70 @@
+"""Metrics from a log, while it is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.local.jobs.folder import JobFailureError
+from mlops_sm.local.jobs.outcome import Metric
+
+_MAX_LINE: Final = 64 * 1024
+"""Bytes; a longer line is read in pieces, so that a binary log cannot fill the memory."""
+
+
+class MetricScanner:
+    """Finds metric values in a stream of log bytes.
+
+    Args:
+        definitions: The request's MetricDefinitions: a name and a regular expression whose group is the value.
+        clock: Time of a match.
+
+    Raises:
+        JobFailureError: A regular expression cannot be compiled.
+    """
+
+    def __init__(self, definitions: Iterable[Mapping[str, Json]], clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._tail = b""
+        self.found: list[Metric] = []
+        self._patterns: list[tuple[str, re.Pattern[str]]] = []
+        for definition in definitions:
+            try:
+                self._patterns.append((definition["Name"], re.compile(definition["Regex"])))
+            except re.error as error:
+                raise JobFailureError(
+                    f"ClientError: MetricDefinitions: the regex of {definition['Name']} is invalid: {error}"
+                ) from error
+
+    def feed(self, chunk: bytes) -> None:
+        """Read the next bytes of the log."""
+        if not self._patterns:
+            return
+        *lines, self._tail = (self._tail + chunk).split(b"\n")
+        for line in lines:
+            self._scan(line)
+        while len(self._tail) > _MAX_LINE:
+            self._scan(self._tail[:_MAX_LINE])
+            self._tail = self._tail[_MAX_LINE:]
+
+    def finish(self) -> None:
+        """The log is complete: its last line may lack a newline."""
+        self.feed(b"\n")
+
+    def _scan(self, line: bytes) -> None:
+        text = line.decode(errors="replace")
+        for name, pattern in self._patterns:
+            for match in pattern.finditer(text):
+                value = _number(match)
+                if value is not None:
+                    self.found.append(Metric(name, value, self._clock()))
+
+
+def _number(match: re.Match[str]) -> float | None:
+    try:
+        return float(match[1] if match.re.groups else match[0])
+    except (TypeError, ValueError):
+        return None

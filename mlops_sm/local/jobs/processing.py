@@ -1,0 +1,130 @@
+"""One processing job under the container contract."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.local.environment import job_environment
+from mlops_sm.local.isolation.layer import ML, SCRATCH
+from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending, run_command
+from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
+from mlops_sm.local.jobs.metrics import MetricScanner
+from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
+from mlops_sm.local.jobs.running import JobRun, failure_of
+from mlops_sm.local.jobs.transfer import download, upload
+from mlops_sm.local.site import Site
+
+_PROCESSING: Final = f"{ML}/processing"
+_MESSAGE: Final = "output/message"
+_MAX_MESSAGE: Final = 1024
+"""Characters of /opt/ml/output/message that become ExitMessage."""
+
+
+def run_processing(
+    request: Mapping[str, Json],
+    *,
+    name: str,
+    arn: str,
+    site: Site,
+    stop: threading.Event,
+    on_status: Callable[[str, str], None],
+) -> JobOutcome:
+    """Run a processing job to its end.
+
+    Args:
+        request: A CreateProcessingJob request without expressions.
+        name: The job's name; its log is at `log_path(site.jobs, name)`.
+        arn: The job's ARN.
+        site: Where it runs.
+        stop: Set it to stop the job.
+        on_status: Called with ``Downloading``, ``Processing``, ``Uploading`` and the final status, and a message.
+    """
+    run = JobRun(name=name, site=site, stop=stop, on_status=on_status)
+    return run.guarded(lambda folder: _run(request, arn, run, folder))
+
+
+def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) -> JobOutcome:
+    site = run.site
+    run.on_status("Downloading", "Downloading input data")
+    (folder.ml / "output").mkdir()
+    for entry in request.get("ProcessingInputs") or []:
+        _download(entry, request, run, folder)
+    outputs = [entry for entry in (request.get("ProcessingOutputConfig") or {}).get("Outputs", []) if _is_ours(entry)]
+    for output in outputs:
+        folder.inside(output["S3Output"]["LocalPath"], under=_PROCESSING).mkdir(parents=True, exist_ok=True)
+    folder.write_json(
+        "config/processingjobconfig.json", {"ProcessingJobArn": arn, "ProcessingJobName": run.name, **request}
+    )
+    folder.write_json("config/resourceconfig.json", {"current_host": HOST, "hosts": [HOST]})
+    run.check_stop()
+    run.on_status("Processing", "Processing")
+    ending = run_command(_command(request, site), folder, site, stop=run.stop, scanner=MetricScanner((), site.clock))
+    message = folder.read_text(_MESSAGE, _MAX_MESSAGE)
+    status, reason = _verdict(ending, message, folder)
+    if status is JobStatus.COMPLETED:
+        run.on_status("Uploading", "Uploading outputs")
+        try:
+            for output in outputs:
+                destination = output["S3Output"]
+                upload(site.store, folder.inside(destination["LocalPath"]), destination["S3Uri"])
+        except JobFailureError as error:
+            status, reason = JobStatus.FAILED, error.reason
+    return run.outcome(status, ending, reason, exit_message=message or None)
+
+
+def _verdict(ending: Ending, message: str | None, folder: JobFolder) -> tuple[JobStatus, str | None]:
+    match ending.cause:
+        case Cause.STOPPED | Cause.TIMED_OUT:
+            return JobStatus.STOPPED, None
+        case Cause.EXITED if ending.code == 0:
+            return JobStatus.COMPLETED, None
+        case _:
+            return JobStatus.FAILED, failure_of(ending, message or "See job logs for more information", folder)
+
+
+def _download(entry: Mapping[str, Json], request: Mapping[str, Json], run: JobRun, folder: JobFolder) -> None:
+    if not _is_ours(entry):
+        return
+    source = entry.get("S3Input")
+    if source is None:
+        raise JobFailureError(f"ClientError: input {entry.get('InputName')} has no S3Input; only that works here")
+    run.check_stop()
+    download(
+        run.site.store,
+        source["S3Uri"],
+        folder.inside(source["LocalPath"], under=_PROCESSING),
+        data_type=source.get("S3DataType", "S3Prefix"),
+        region=run.site.region,
+        role=request.get("RoleArn", ""),
+    )
+
+
+def _is_ours(entry: Mapping[str, Json]) -> bool:
+    """Whether the service moves the data; what is app-managed the container moves itself."""
+    return not entry.get("AppManaged", False)
+
+
+def _command(request: Mapping[str, Json], site: Site) -> Command:
+    application = request["AppSpecification"]
+    image = site.images.find(application["ImageUri"])
+    if image is None:
+        raise JobFailureError(f"ClientError: {site.images.refusal(application['ImageUri'], 'AppSpecification').what}")
+    entrypoint = application.get("ContainerEntrypoint")
+    if not entrypoint:
+        raise JobFailureError("ClientError: AppSpecification has no ContainerEntrypoint, and the image is not run here")
+    return Command(
+        argv=(*entrypoint, *(application.get("ContainerArguments") or [])),
+        environment=job_environment(
+            request.get("Environment") or {},
+            region=site.region,
+            endpoint_url=site.endpoint_url,
+            parallel_jobs=site.warm.parallel_jobs,
+        ),
+        cwd=SCRATCH,
+        network=not (request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False),
+        warm=image.warm,
+        max_runtime_in_seconds=(request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") or MAX_RUNTIME,
+    )
