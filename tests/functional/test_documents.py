@@ -1,4 +1,4 @@
-"""The documents tell today's truth: generated ones are current, named files exist, nothing of one machine is in them."""
+"""The documents tell today's truth: generated ones are current, and what they name exists."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 def test_generated_documents_are_current() -> None:
     checked = subprocess.run(
-        [sys.executable, "-m", "docs.generate", "--check"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "docs.generate", "--check"], check=False, cwd=ROOT, capture_output=True, text=True
     )
     assert checked.returncode == 0, checked.stderr
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_file_a_document_names_exists(document: Path) -> None:
-    named = re.findall(r"`((?:docs|pipelines|tests|constraints|mlops_sm)/[\w./-]+)`", document.read_text())
+    named = re.findall(r"`((?:docs|pipelines|constraints|mlops_sm)/[\w./-]+)`", document.read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

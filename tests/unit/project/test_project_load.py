@@ -201,7 +201,7 @@ def test_standalone_project_has_the_local_environment(tmp_path: Path) -> None:
     assert project.environment("local").account == naming.LOCAL_ACCOUNT_ID
 
 
-_NAMES = st.from_regex(r"[a-z](-?[a-z0-9]){0,12}", fullmatch=True)
+_NAMES = st.from_regex(r"[a-z](-?[a-z0-9]){0,9}", fullmatch=True)
 
 
 @given(project=_NAMES, environment=_NAMES, region=st.sampled_from(["us-east-1", "ap-southeast-2", "us-gov-west-1"]))
