@@ -11,6 +11,7 @@ from typing import Final
 from mlops_sm.definition.document import Definition, Json, Step
 from mlops_sm.definition.expressions import JsonGetFile, StepRef, find_expressions
 from mlops_sm.definition.kinds import StepKind
+from mlops_sm.definition.wording import member
 
 # What of a step is no input of its own: branches hold whole steps, DependsOn holds names.
 _NO_INPUT: Final = frozenset({"Name", "Type", "DependsOn", "Arguments", "DisplayName", "Description"})
@@ -97,19 +98,24 @@ def referenced_steps(step: Step) -> frozenset[str]:
     """The names of the steps whose results a step's own inputs use, whether such steps exist or not."""
     return frozenset(
         expression.step
-        for value in _inputs(step)
+        for _, value in own_inputs(step)
         for _, expression in find_expressions(value)
         if isinstance(expression, StepRef | JsonGetFile)
     )
 
 
-def _inputs(step: Step) -> Iterator[Json]:
+def own_inputs(step: Step) -> Iterator[tuple[str, Json]]:
+    """What a step itself takes as input, without the steps in its branches: path within the step, value."""
     match step.kind:
         case StepKind.CONDITION:
-            yield step.arguments.get("Conditions")
+            yield "Arguments.Conditions", step.arguments.get("Conditions")
         case StepKind.FOR_EACH:
-            yield {key: value for key, value in step.arguments.items() if key != "ForEachBody"}
+            for key, value in step.arguments.items():
+                if key != "ForEachBody":
+                    yield member("Arguments", key), value
         case _:
-            yield dict(step.arguments)
+            yield "Arguments", dict(step.arguments)
     # QualityCheck, ClarifyCheck, Lambda and Callback take inputs beside their Arguments.
-    yield {key: value for key, value in step.raw.items() if key not in _NO_INPUT}
+    for key, value in step.raw.items():
+        if key not in _NO_INPUT:
+            yield member("", key), value

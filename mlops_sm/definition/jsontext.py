@@ -65,7 +65,7 @@ def load_json(text: str | bytes) -> tuple[Json, list[Problem]]:
         where = f"line {err.lineno}, column {err.colno}"
         return None, [Problem("E201", where, f"the definition is not JSON: {err.msg}", _syntax_fix(text, err))]
     except RecursionError:
-        return None, [_too_deep("the definition")]
+        return None, [too_deep("the definition")]
     return value, list(_inspect(value, {key: keys for key, (_, keys) in duplicates.items()}))
 
 
@@ -84,7 +84,8 @@ def _syntax_fix(text: str, err: json.JSONDecodeError) -> str:
     return f"Correct the JSON near: {shown(near)}" if near else "Complete the JSON: it ends too early."
 
 
-def _too_deep(where: str) -> Problem:
+def too_deep(where: str) -> Problem:
+    """The problem that a document is nested too deeply."""
     return Problem(
         "E207", where, f"the definition is nested deeper than {MAX_DEPTH} levels", "Flatten it: no pipeline needs that."
     )
@@ -96,7 +97,7 @@ def _inspect(root: Json, duplicates: dict[int, list[str]]) -> Iterator[Problem]:
         value, link, depth = stack.pop()
         match value:
             case dict() | list() if depth > MAX_DEPTH:
-                yield _too_deep(_where(link))
+                yield too_deep(_where(link))
                 return
             case dict():
                 for key in duplicates.get(id(value), ()):

@@ -32,7 +32,7 @@ VERSION: Final = "2020-12-01"
 T = TypeVar("T")
 
 _ROOT: Final = frozenset({"Version", "Metadata", "Parameters", "PipelineExperimentConfig", "MlflowConfig", "Steps"})
-_PARAMETER: Final = frozenset({"Name", "Type", "DefaultValue", "EnumValues"})
+_PARAMETER: Final = frozenset({"Name", "Type", "DefaultValue", "EnumValues", "Description"})
 _STEP: Final = frozenset(
     {
         "Name",
@@ -190,6 +190,7 @@ class _Reader:
             kind = self._word(entry, "Type", tuple(ParameterType), where)
             default = self._default(entry, where)
             enum_values = self._strings(entry, "EnumValues", where)
+            self._optional(entry, "Description", str, where)
             if name is None:
                 self.nameless_parameters = True
             elif kind is None:

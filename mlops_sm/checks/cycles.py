@@ -1,0 +1,23 @@
+"""The rule that steps do not wait for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_sm.checks.subject import Subject, place
+from mlops_sm.definition.graph import Graph
+from mlops_sm.definition.wording import shown
+from mlops_sm.errors import Problem
+
+
+def check_cycles(subject: Subject) -> Iterator[Problem]:
+    """No step waits for itself (E230); cycles without a step in common are each reported, as a path."""
+    graph = Graph.of(subject.definition)
+    while (cycle := graph.cycle()) is not None:
+        first = subject.steps[cycle[0]]
+        what = "steps wait for each other: " + " -> ".join(shown(name) for name in cycle)
+        if len(cycle) == 2:  # noqa: PLR2004 - a step and the same step again
+            what = f'step "{shown(first.name)}" waits for itself'
+        yield Problem("E230", place(first), what, "Remove one of the references or DependsOn entries along this path.")
+        gone = frozenset(cycle)
+        graph = Graph({name: found - gone for name, found in graph.upstream.items() if name not in gone})
