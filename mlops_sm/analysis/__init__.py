@@ -1,0 +1,1 @@
+"""Statistics, constraints, bias and drift over tables."""

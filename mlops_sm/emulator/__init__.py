@@ -1,0 +1,1 @@
+"""The local account: SageMaker's control plane in front of moto."""

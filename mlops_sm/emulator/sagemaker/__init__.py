@@ -1,0 +1,1 @@
+"""SageMaker's operations, one module per family."""
