@@ -70,15 +70,16 @@ def create_model(
     security = security or Security.of(ctx.environment)
     where = location(ctx, name)
     refuse([*step_option_problems(where, name, options), *security.problems(where)])
-    builder = _builder(ctx, image, model_data, inference_program, environment)
-    if security.subnets or security.enable_network_isolation:
-        builder.network = Networking(
-            subnets=list(security.subnets) or None,
-            security_group_ids=list(security.security_group_ids) or None,
-            enable_network_isolation=security.enable_network_isolation,
-        )
-    builder._tags = [{"Key": k, "Value": v} for k, v in merged_tags(ctx, tags).items()]
-    return ModelStep(name=name, step_args=builder.build(), **step_arguments(options, retries=call_retries()))
+    variables = {**_serving(ctx, inference_program), **environment}
+    network = Networking(
+        subnets=list(security.subnets) or None,
+        security_group_ids=list(security.security_group_ids) or None,
+        enable_network_isolation=security.enable_network_isolation,
+    )
+    step_args = _builder(ctx, image, model_data, variables, network=network).build(
+        tags=[{"Key": k, "Value": v} for k, v in merged_tags(ctx, tags).items()]
+    )
+    return ModelStep(name=name, step_args=step_args, **step_arguments(options, retries=call_retries()))
 
 
 def register_model(
@@ -136,7 +137,8 @@ def register_model(
             Problem("E339", where, "both evaluation and model_metrics", "put the report into model_metrics")
         )
     refuse(problems)
-    step_args = _builder(ctx, image, model_data, inference_program, environment).register(
+    variables = {**_serving(ctx, inference_program), **environment}
+    step_args = _builder(ctx, image, model_data, variables).register(
         model_package_group_name=model_package_group_name,
         model_metrics=model_metrics if evaluation is None else _model_quality(evaluation),
         content_types=list(content_types),
@@ -154,14 +156,15 @@ def register_model(
 
 
 def _builder(
-    ctx: Context, image: Text, model_data: Text, inference_program: str | None, environment: Mapping[str, Text]
+    ctx: Context, image: Text, model_data: Text, variables: Mapping[str, Text], *, network: Networking | None = None
 ) -> ModelBuilder:
     """Without ``source_code``: with it the SDK inserts a training job, randomly named, that packs the model again."""
     return ModelBuilder(
         image_uri=image,
         s3_model_data_url=model_data,
-        env_vars={**_serving(ctx, inference_program), **environment},
+        env_vars=dict(variables),
         role_arn=ctx.role,
+        network=network,
         sagemaker_session=ctx.session,
     )
 
