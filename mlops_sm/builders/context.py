@@ -43,7 +43,7 @@ class Context:
             InputError: There is no such file (E307), or it lies outside of the project (E308).
         """
         file = self._inside_project(path, folder=False)
-        return self.session.plan(file, PlannedForm.FILE, file.name)
+        return self.session.plan(file, PlannedForm.FILE, Path(path).name)
 
     def archive(self, folder: str | Path) -> str:
         """Register a folder as an asset that is uploaded as one ``sourcedir.tar.gz``.

@@ -194,7 +194,7 @@ class PlanSession(PipelineSession):  # type: ignore[misc] # the SDK has no types
         source = Path(path).resolve()
         if not source.exists():
             raise InputError(self._problem("E307", f'there is no file or folder "{path}"', "correct the path"))
-        name = source.name
+        name = Path(path).name or source.name  # of a link its own name: the SDK starts the script by it
         if source.is_relative_to(self._project_root):
             return self.plan(source, PlannedForm.TREE if source.is_dir() else PlannedForm.FILE, name)
         if not self._is_generated(source):

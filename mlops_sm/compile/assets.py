@@ -15,9 +15,9 @@ from mlops_sm.errors import InputError, Problem
 
 SKIPPED_NAMES: Final = (
     *("__pycache__", "*.py[co]", ".DS_Store", "Thumbs.db", "*~", "*.sw[op]", ".#*", "#*#"),
-    *(".git", ".hg", ".svn", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
+    *(".git", ".hg", ".svn", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", ".mlops_sm"),
 )
-"""Patterns of names that are never part of a folder's content: caches, editor backups, version control."""
+"""Patterns of names that are never part of a folder's content: caches, editor backups, version control, our state."""
 
 _CHUNK: Final = 1 << 20
 

@@ -108,7 +108,10 @@ def worker_environment(caller: Mapping[str, str], *, region: str, home: Path) ->
         region: The region compiled for; the SDK makes clients while it is imported.
         home: An empty folder, so that no configuration of the user is found.
     """
-    path = [str(PACKAGE_ROOT), *filter(None, caller.get("PYTHONPATH", "").split(os.pathsep))]
+    path = [str(Path(folder).absolute()) for folder in caller.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    if PACKAGE_ROOT.name not in {"site-packages", "dist-packages"}:
+        # a checkout; installed packages are found anyway, and must not come before the standard library
+        path.insert(0, str(PACKAGE_ROOT))
     return {
         **{name: caller[name] for name in _PASSED_ON if name in caller},
         **_FIXED,

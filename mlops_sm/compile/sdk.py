@@ -10,17 +10,14 @@ import sys
 import time
 import uuid
 import warnings
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from time import struct_time
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from mlops_sm.errors import Problem, RefusedError
 
 _MOMENT: Final = datetime(2000, 1, 1, microsecond=1000, tzinfo=UTC)
 """What the SDK takes for now when it names things; it looks for decimals in the number's text, so there are some."""
-
-_NAMING_MODULES: Final = ("sagemaker.core.common_utils", "sagemaker.train.utils", "sagemaker.train.tuner")
-"""Modules that put the time into names of jobs and S3 keys."""
 
 
 def prepare_sdk() -> None:
@@ -56,7 +53,9 @@ def prepare_sdk() -> None:
     telemetry._send_telemetry_request = lambda *_, **__: None
     # pipeline modules and SDK code without a session use this one, whose region is set and whose calls are refused
     boto3.setup_default_session(region_name=os.environ["AWS_DEFAULT_REGION"])
-    _stop_clocks()
+    # what a module names with the SDK's name_from_base, it names the same every time
+    names: Any = importlib.import_module("sagemaker.core.common_utils")
+    names.time = _StoppedTime()
     # what importing drew may differ between machines, what follows does not
     drawn.seed(0)
     random.seed(0)
@@ -75,15 +74,6 @@ def _repeat_identifiers() -> random.Random:
     return drawn
 
 
-def _stop_clocks() -> None:
-    """Stop the clock for the modules that name things by it, and for no others."""
-    for name in _NAMING_MODULES:
-        module: Any = importlib.import_module(name)
-        for clock, stopped in (("time", _StoppedTime()), ("datetime", _StoppedDatetime)):
-            if hasattr(module, clock):
-                setattr(module, clock, stopped)
-
-
 class _StoppedTime:
     """The module `time` at one moment."""
 
@@ -95,11 +85,3 @@ class _StoppedTime:
 
     def strftime(self, form: str, moment: struct_time | None = None) -> str:
         return time.strftime(form, _MOMENT.timetuple() if moment is None else moment)
-
-
-class _StoppedDatetime(datetime):
-    """The class `datetime` at one moment."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Self:
-        return cls.fromtimestamp(_MOMENT.timestamp(), tz)

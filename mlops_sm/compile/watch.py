@@ -124,9 +124,12 @@ def _target(event: str, arguments: tuple[object, ...]) -> str:
 
 
 def _absolute(path: object) -> str | None:
+    if path is None:
+        return str(Path.cwd())
     if not isinstance(path, (str, bytes, os.PathLike)):
-        return None if path is not None else str(Path.cwd())
-    return os.path.normpath(Path.cwd() / os.fsdecode(path))
+        return None  # a descriptor of something that was opened before
+    text = os.fsdecode(path)
+    return os.path.normpath(text if text.startswith(os.sep) else Path.cwd() / text)
 
 
 def _reads(arguments: tuple[object, ...]) -> bool:

@@ -157,6 +157,18 @@ def test_an_asset_and_a_local_path_of_the_sdk_are_the_same_object(workshop: Work
     assert (tmp_path / "out").read_text() == "print('prepare')\n"
 
 
+def test_a_link_keeps_its_name(workshop: Workshop) -> None:
+    (workshop.root / "pipelines/demo/jobs/link.py").symlink_to("prepare.py")
+    compiled = workshop.compile(
+        "def pipeline(ctx):\n"
+        "    local = 'pipelines/demo/jobs/link.py'\n"
+        "    return made_of(ctx, step(ctx, ctx.asset('jobs/link.py'), 'One'), step(ctx, local, 'Two'))\n"
+    )
+    assert {asset.uri.rpartition("/")[2] for asset in compiled.assets} == {"link.py"}
+    one, two = steps_of(compiled).values()
+    assert one == two
+
+
 def test_other_modules_and_files_the_pipeline_reads_are_its_dependencies(workshop: Workshop) -> None:
     workshop.write("pipelines/demo/names.py", "NAME = 'First'\n")
     workshop.write("pipelines/demo/settings.json", '{"arguments": ["1"]}')
@@ -256,6 +268,17 @@ def test_the_worker_is_nobody_and_finds_no_configuration(workshop: Workshop) -> 
     )
     arguments = json.dumps(steps_of(compiled))
     assert '"123456789012", "demo-local-artifacts-123456789012-us-east-1"' in arguments
+
+
+def test_names_the_sdk_draws_are_the_same_every_time(workshop: Workshop) -> None:
+    compiled = workshop.compile(
+        "from sagemaker.core.common_utils import name_from_base, unique_name_from_base\n"
+        "def pipeline(ctx):\n"
+        "    names = [name_from_base('a'), name_from_base('b', short=True)]\n"
+        "    assert unique_name_from_base('c').startswith('c-946684800-')\n"
+        "    return made_of(ctx, step(ctx, ctx.asset('jobs/prepare.py'), arguments=names))\n"
+    )
+    assert '["a-2000-01-01-00-00-00-001", "b-000101-0000"]' in json.dumps(steps_of(compiled))
 
 
 # ------------------------------------------------------------------------------------------------ what does not
