@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from sagemaker.core import image_uris
@@ -46,6 +47,7 @@ def framework_image(
         InputError: AWS has no such image (E340), or a value is a pipeline variable (E335).
     """
     _refuse_unknown(ctx, "framework", framework, FRAMEWORKS)
+    _refuse_unknown(ctx, "scope", scope, ("training", "inference"))
     return _retrieve(ctx, framework, version=version, scope=scope, instance_type=instance_type, py_version=py_version)
 
 
@@ -61,6 +63,12 @@ def algorithm_image(ctx: Context, algorithm: str, version: str | None = None) ->
         InputError: AWS has no such image (E340), or a value is a pipeline variable (E335).
     """
     _refuse_unknown(ctx, "algorithm", algorithm, ALGORITHMS)
+    if version is None and len(versions := image_uris.list_versions(algorithm)) > 1:
+        raise InputError(
+            Problem(
+                "E340", _where(ctx), f"there are several versions of {algorithm}", f"give one: {', '.join(versions)}"
+            )
+        )
     return _retrieve(ctx, algorithm, version=version)
 
 
@@ -79,6 +87,7 @@ def own_image(ctx: Context, repository: str, *, tag: str = "latest", digest: str
 
 
 def _refuse_unknown(ctx: Context, kind: str, name: object, known: tuple[str, ...]) -> None:
+    refuse(_variable_problems(ctx, **{kind: name}))
     if name not in known:
         raise InputError(
             Problem(
@@ -91,12 +100,14 @@ def _refuse_unknown(ctx: Context, kind: str, name: object, known: tuple[str, ...
         )
 
 
+def _variable_problems(ctx: Context, **values: object) -> Iterator[Problem]:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            yield Problem("E335", _where(ctx), f"the {name} is no text", "give a constant: an image is looked up now")
+
+
 def _retrieve(ctx: Context, framework: str, *, version: str | None, scope: str = "training", **arguments: Any) -> str:  # noqa: ANN401 - passed on to the SDK
-    refuse(
-        Problem("E335", _where(ctx), f"{name} is a pipeline variable", "give a constant: an image is looked up now")
-        for name, value in {"version": version, **arguments}.items()
-        if value is not None and not isinstance(value, str)
-    )
+    refuse(_variable_problems(ctx, version=version, **arguments))
     try:
         uri: str = image_uris.retrieve(
             framework, region=ctx.environment.region, version=version, image_scope=scope, **arguments
@@ -116,6 +127,8 @@ def _retrieve(ctx: Context, framework: str, *, version: str | None, scope: str =
 
 def _known_versions(framework: str, version: str | None, scope: str) -> str:
     versions = [str(v) for v in image_uris.list_versions(framework, image_scope=scope)]
+    if version in versions:
+        return "take another region, version or instance type; any other image: give its URI instead"
     return did_you_mean(version or "", versions) or f"Known versions: {', '.join(versions)}."
 
 

@@ -51,7 +51,7 @@ def metric(step: ProcessingStep, path: str) -> JsonGet:
     Raises:
         InputError: The step has no report, or several (E338).
     """
-    return JsonGet(step_name=step.name, property_file=_report(step), json_path=path)
+    return JsonGet(step_name=step.name, property_file=_report(step, "metric"), json_path=path)
 
 
 def report_uri(step: ProcessingStep) -> Join:
@@ -60,12 +60,12 @@ def report_uri(step: ProcessingStep) -> Join:
     Raises:
         InputError: The step has no report, or several (E338).
     """
-    report = _report(step)
+    report = _report(step, "report_uri")
     return Join(on="/", values=[output(step, report.output_name), report.path])
 
 
-def _report(step: ProcessingStep) -> Any:  # noqa: ANN401 - a PropertyFile; the SDK has no types
-    _expect(step, ProcessingStep, "metric")
+def _report(step: ProcessingStep, function: str) -> Any:  # noqa: ANN401 - a PropertyFile; the SDK has no types
+    _expect(step, ProcessingStep, function)
     if len(step.property_files) != 1:
         raise InputError(
             Problem(

@@ -132,21 +132,25 @@ def training(
     )
     if metrics:
         trainer.with_metric_definitions([shapes.MetricDefinition(name=k, regex=v) for k, v in metrics.items()])
-    return _ContainerTrainingStep(
-        name=name,
-        step_args=trainer.train(input_data_config=[_channel(n, c) for n, c in channels.items()]),
-        cache_config=cache_config(options),
-        container=_container(container_entrypoint, container_arguments),
+    arguments = {
+        "name": name,
+        "step_args": trainer.train(input_data_config=[_channel(n, c) for n, c in channels.items()]),
+        "cache_config": cache_config(options),
         **step_arguments(options, retries=job_retries()),
-    )
+    }
+    if container_entrypoint:
+        return ContainerTrainingStep(container_entrypoint, container_arguments or (), **arguments)
+    return TrainingStep(**arguments)
 
 
-class _ContainerTrainingStep(TrainingStep):  # type: ignore[misc] # the SDK has no types
+class ContainerTrainingStep(TrainingStep):  # type: ignore[misc] # the SDK has no types
     """A training step whose container runs something else than its image's entrypoint: ModelTrainer cannot say so."""
 
-    def __init__(self, *, container: Mapping[str, Sequence[str]], **arguments: Any) -> None:  # noqa: ANN401 - the SDK's own
+    def __init__(self, entrypoint: Sequence[str], container_arguments: Sequence[str], **arguments: Any) -> None:  # noqa: ANN401 - the SDK's own
         super().__init__(**arguments)
-        self._container = container
+        self._container = {"ContainerEntrypoint": list(entrypoint)}
+        if container_arguments:
+            self._container["ContainerArguments"] = list(container_arguments)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -222,13 +226,6 @@ def _data_problems(
     for name in hyperparameters:
         if name.startswith("sagemaker_"):
             yield Problem("E339", where, f'the hyperparameter "{name}" is AWS\'s own', "use code and entry_point")
-
-
-def _container(
-    container_entrypoint: Sequence[str] | None, container_arguments: Sequence[str] | None
-) -> dict[str, list[str]]:
-    given = {"ContainerEntrypoint": container_entrypoint, "ContainerArguments": container_arguments}
-    return {member: list(values) for member, values in given.items() if values}
 
 
 def _channel(name: str, channel: Text | Channel) -> shapes.Channel:

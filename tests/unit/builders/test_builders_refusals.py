@@ -1,0 +1,122 @@
+"""What builders refuse, with which code, and what the message says."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_sm.compile import Request, compile_pipeline
+from mlops_sm.compile.structure import Structure
+from mlops_sm.errors import InputError, Problem
+from mlops_sm.project import load_project
+
+pytestmark = pytest.mark.sdk
+
+# function of wrong/pipeline.py -> (code, part of what is wrong and how to fix it) of each problem
+EXPECTED: dict[str, list[tuple[str, str]]] = {
+    "step_name": [("E330", "'Split the data' is no step name")],
+    "step_name_is_empty": [("E330", "'' is no step name")],
+    "step_name_is_no_text": [("E330", "7 is no step name")],
+    "no_outputs": [("E333", 'name what it leaves behind: outputs=["train"]')],
+    "outputs_is_a_text": [("E333", "give a list of names: outputs=['train']")],
+    "two_outputs_of_one_name": [("E332", 'there are two outputs called "train"')],
+    "output_name_is_a_path": [("E330", "'../train' is no name for the output")],
+    "input_is_called_code": [("E332", 'the input "code" is the script itself')],
+    "unknown_option": [("E331", 'there is no argument "enviroment" Did you mean "environment"?')],
+    "script_is_missing": [("E307", 'there is no file "pipelines/wrong/jobs/jbo.py"')],
+    "script_is_a_parameter": [("E335", "code is a pipeline variable")],
+    "counts": [
+        ("E336", "instance_count is 0"),
+        ("E336", "volume_size_in_gb is True"),
+        ("E336", "max_runtime_in_seconds is 1.5"),
+    ],
+    "volume_is_a_parameter": [("E335", "volume_size_in_gb is a pipeline variable")],
+    "isolation_is_a_parameter": [("E335", "enable_network_isolation is a pipeline variable")],
+    "half_a_vpc": [("E337", "only one of subnets and security_group_ids is given")],
+    "everything_at_once": [
+        ("E330", "'a b' is no step name"),
+        ("E331", 'Did you mean "cache_expire_after"?'),
+        ("E336", "instance_count is -1"),
+        ("E337", "only one of subnets and security_group_ids"),
+        ("E333", "it has no outputs"),
+        ("E330", "'x y' is no name for the input"),
+    ],
+    "no_channels": [("E333", "it has no channels")],
+    "code_without_entry_point": [("E339", "code without entry_point")],
+    "entry_point_without_code": [("E339", "entry_point without code")],
+    "entry_point_is_missing": [("E307", 'Did you mean "job.py"?')],
+    "folder_is_missing": [("E307", 'there is no folder "pipelines/wrong/job"')],
+    "channel_is_called_code": [("E332", 'the channel "code" is the script itself')],
+    "script_and_entrypoint": [("E339", "both a script and an entrypoint of the container")],
+    "arguments_without_entrypoint": [("E339", "container_arguments without container_entrypoint")],
+    "hyperparameter_of_aws": [("E339", '"sagemaker_program" is AWS\'s own')],
+    "spot_wait_is_zero": [("E336", "max_wait_time_in_seconds is 0")],
+    "output_that_is_not_there": [("E338", 'it has no output "tets" Did you mean "test"?')],
+    "output_of_a_training": [("E338", "`output` takes a ProcessingStep, not a TrainingStep")],
+    "model_of_a_processing": [("E338", "`model_artifacts` takes a TrainingStep, not a ProcessingStep")],
+    "metric_without_a_report": [("E338", "make the step with `evaluation`")],
+    "report_of_a_text": [("E338", "`report_uri` takes a ProcessingStep, not a str")],
+    "threshold_is_true": [("E334", "auc: the threshold True is no number")],
+    "threshold_is_text": [("E334", "auc: the threshold '0.8' is no number")],
+    "threshold_is_not_a_number": [("E334", "auc: the threshold nan is no number")],
+    "threshold_is_a_text_parameter": [("E334", "auc: the threshold MinAuc is no number")],
+    "threshold_is_none": [("E334", "auc: the threshold None is no number")],
+    "threshold_on_a_constant": [("E334", "the value: 0.5 is known already"), ("E334", "ones: 1 is known already")],
+    "no_thresholds": [("E334", "it has no thresholds, so it stops nothing")],
+    "no_thresholds_of_a_quality_gate": [("E334", "it has no thresholds, so it stops nothing")],
+    "nothing_behind_the_gate": [("E333", "nothing depends on it")],
+    "gate_with_retries": [("E331", "a gate has nothing to retry")],
+    "fail_with_retries": [("E331", "a step that fails has nothing to retry")],
+    "fail_without_a_message": [("E333", "it fails without a message")],
+    "approval_status": [("E339", 'Did you mean "Approved"?')],
+    "two_kinds_of_metrics": [("E339", "both evaluation and model_metrics")],
+    "framework": [("E340", 'Did you mean "sklearn"?')],
+    "framework_version": [("E340", "Unsupported sklearn version: 1.2-2")],
+    "framework_region": [("E340", "Unsupported region: mx-central-9 take another region")],
+    "framework_scope": [("E340", "there is no scope 'serving' Known: inference, training.")],
+    "image_version_is_a_parameter": [("E335", "the version is no text")],
+    "algorithm": [("E340", 'Did you mean "linear-learner"?')],
+    "algorithm_is_a_parameter": [("E335", "the algorithm is no text")],
+    "algorithm_without_a_version": [("E340", "there are several versions of xgboost give one: ")],
+}
+
+
+@pytest.fixture(scope="module")
+def problems(
+    sdk_spawn: Callable[[Request], Structure], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Problem]]:
+    """What each function of wrong/pipeline.py raised: all of them in one compile."""
+    root = tmp_path_factory.mktemp("refusals")
+    shutil.copytree(Path(__file__).parent / "wrong", root / "pipelines" / "wrong")
+    (root / "pyproject.toml").write_text('[tool.mlops_sm]\nname = "wrong"\n')
+    project = load_project(root)
+    with pytest.raises(InputError) as raised:
+        compile_pipeline(
+            project, project.environment("local"), "wrong.pipeline", cache_dir=root / "cache", spawn=sdk_spawn
+        )
+    by_case: dict[str, list[Problem]] = {}
+    for problem in raised.value.problems:
+        by_case.setdefault(problem.where.partition(":")[0], []).append(problem)
+    return by_case
+
+
+@pytest.mark.parametrize("case", EXPECTED)
+def test_refuses(case: str, problems: dict[str, list[Problem]]) -> None:
+    found = problems[case]
+    assert [p.code for p in found] == [code for code, _ in EXPECTED[case]]
+    for problem, (_, part) in zip(found, EXPECTED[case], strict=True):
+        assert part in f"{problem.what} {problem.fix}"
+
+
+def test_every_wrong_call_is_expected_here(problems: dict[str, list[Problem]]) -> None:
+    assert set(problems) == set(EXPECTED)
+
+
+def test_a_problem_says_which_line_and_which_step(problems: dict[str, list[Problem]]) -> None:
+    lines = (Path(__file__).parent / "wrong" / "pipeline.py").read_text().splitlines()
+    line = next(n for n, text in enumerate(lines, 1) if text.strip() == 'fail(ctx, "Stop", message="")')
+    (problem,) = problems["fail_without_a_message"]
+    assert problem.where == f'fail_without_a_message: pipelines/wrong/pipeline.py:{line}, step "Stop"'

@@ -1,0 +1,363 @@
+"""Wrong calls of builders, one function each. The pipeline makes all of them and raises what they raised.
+
+A function that raises nothing is reported as such. The problems' `where` begins with the function's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sagemaker.core.model_metrics import ModelMetrics
+from sagemaker.core.workflow.parameters import ParameterBoolean, ParameterFloat, ParameterInteger, ParameterString
+from sagemaker.mlops.workflow.fail_step import FailStep
+
+from mlops_sm.builders import (
+    Compute,
+    Context,
+    Security,
+    algorithm_image,
+    at_least,
+    at_most,
+    create_model,
+    equals,
+    evaluation,
+    fail,
+    framework_image,
+    gate,
+    metric,
+    model_artifacts,
+    output,
+    processing,
+    quality_gate,
+    register_model,
+    report_uri,
+    training,
+)
+from mlops_sm.errors import InputError, Problem
+
+Case = Callable[[Context], object]
+CASES: list[Case] = []
+
+
+def case(function: Case) -> Case:
+    CASES.append(function)
+    return function
+
+
+def pipeline(ctx: Context) -> None:
+    found = []
+    for function in CASES:
+        try:
+            function(ctx)
+        except InputError as wrong:
+            found += [p._replace(where=f"{function.__name__}: {p.where}") for p in wrong.problems]
+        else:
+            found.append(Problem("E399", function.__name__, "it raised nothing", ""))
+    raise InputError(*found)
+
+
+def a_processing(ctx: Context, name: str = "Split", **changed: Any) -> Any:
+    arguments = {"image": "image", "code": "jobs/job.py", "outputs": ["train"]} | changed
+    return processing(ctx, name, **arguments)
+
+
+def a_training(ctx: Context, **changed: Any) -> Any:
+    arguments = {"image": "image", "channels": {"train": "s3://bucket/train/"}} | changed
+    return training(ctx, "Train", **arguments)
+
+
+def an_evaluation(ctx: Context) -> Any:
+    return evaluation(ctx, "Evaluate", image="image", code="jobs/job.py", inputs={"model": "s3://bucket/model.tar.gz"})
+
+
+def a_gate(ctx: Context, *bounds: Any, **changed: Any) -> Any:
+    auc = metric(an_evaluation(ctx), "metrics.auc.value")
+    arguments = {"thresholds": [at_least(auc, b) for b in bounds], "if_met": [FailStep(name="Done")]} | changed
+    return gate(ctx, "Gate", **arguments)
+
+
+def a_registration(ctx: Context, **changed: Any) -> Any:
+    arguments = {"image": "image", "model_data": "s3://b/model.tar.gz", "model_package_group_name": "group"} | changed
+    return register_model(ctx, "Register", **arguments)
+
+
+@case
+def step_name(ctx: Context) -> None:
+    a_processing(ctx, "Split the data")
+
+
+@case
+def step_name_is_empty(ctx: Context) -> None:
+    fail(ctx, "", message="no")
+
+
+@case
+def step_name_is_no_text(ctx: Context) -> None:
+    create_model(ctx, 7, image="image", model_data="s3://b/m")  # type: ignore[arg-type] # what the case is about
+
+
+@case
+def no_outputs(ctx: Context) -> None:
+    a_processing(ctx, outputs=[])
+
+
+@case
+def outputs_is_a_text(ctx: Context) -> None:
+    a_processing(ctx, outputs="train")
+
+
+@case
+def two_outputs_of_one_name(ctx: Context) -> None:
+    a_processing(ctx, outputs=["train", "test", "train"])
+
+
+@case
+def output_name_is_a_path(ctx: Context) -> None:
+    a_processing(ctx, outputs=["../train"])
+
+
+@case
+def input_is_called_code(ctx: Context) -> None:
+    a_processing(ctx, inputs={"code": "s3://bucket/x"})
+
+
+@case
+def unknown_option(ctx: Context) -> None:
+    a_processing(ctx, enviroment={"A": "b"})
+
+
+@case
+def script_is_missing(ctx: Context) -> None:
+    a_processing(ctx, code="jobs/jbo.py")
+
+
+@case
+def script_is_a_parameter(ctx: Context) -> None:
+    a_processing(ctx, code=ParameterString("Code"))
+
+
+@case
+def counts(ctx: Context) -> None:
+    a_processing(ctx, compute=Compute(instance_count=0, volume_size_in_gb=True, max_runtime_in_seconds=1.5))
+
+
+@case
+def volume_is_a_parameter(ctx: Context) -> None:
+    a_training(ctx, compute=Compute(volume_size_in_gb=ParameterInteger("Volume")))
+
+
+@case
+def isolation_is_a_parameter(ctx: Context) -> None:
+    a_training(ctx, security=Security(enable_network_isolation=ParameterBoolean(name="Isolated")))
+
+
+@case
+def half_a_vpc(ctx: Context) -> None:
+    create_model(ctx, "Model", image="image", model_data="s3://b/m", security=Security(subnets=["subnet-0a1b2c3d"]))
+
+
+@case
+def everything_at_once(ctx: Context) -> None:
+    processing(
+        ctx,
+        "a b",
+        image="image",
+        outputs=[],
+        inputs={"x y": "s3://b/x"},
+        compute=Compute(instance_count=-1),
+        security=Security(security_group_ids=["sg-0a1b2c3d"]),
+        cache_expires_after="P1D",  # type: ignore[call-arg] # what the case is about
+    )
+
+
+@case
+def no_channels(ctx: Context) -> None:
+    a_training(ctx, channels={})
+
+
+@case
+def code_without_entry_point(ctx: Context) -> None:
+    a_training(ctx, code="jobs")
+
+
+@case
+def entry_point_without_code(ctx: Context) -> None:
+    a_training(ctx, entry_point="job.py")
+
+
+@case
+def entry_point_is_missing(ctx: Context) -> None:
+    a_training(ctx, code="jobs", entry_point="jbo.py")
+
+
+@case
+def folder_is_missing(ctx: Context) -> None:
+    a_training(ctx, code="job", entry_point="job.py")
+
+
+@case
+def channel_is_called_code(ctx: Context) -> None:
+    a_training(ctx, code="jobs", entry_point="job.py", channels={"code": "s3://b/x"})
+
+
+@case
+def script_and_entrypoint(ctx: Context) -> None:
+    a_training(ctx, code="jobs", entry_point="job.py", container_entrypoint=["/train"])
+
+
+@case
+def arguments_without_entrypoint(ctx: Context) -> None:
+    a_training(ctx, container_arguments=["--fast"])
+
+
+@case
+def hyperparameter_of_aws(ctx: Context) -> None:
+    a_training(ctx, hyperparameters={"sagemaker_program": "train.py"})
+
+
+@case
+def spot_wait_is_zero(ctx: Context) -> None:
+    a_training(ctx, max_wait_time_in_seconds=0)
+
+
+@case
+def output_that_is_not_there(ctx: Context) -> None:
+    output(a_processing(ctx, outputs=["train", "test"]), "tets")
+
+
+@case
+def output_of_a_training(ctx: Context) -> None:
+    output(a_training(ctx), "train")
+
+
+@case
+def model_of_a_processing(ctx: Context) -> None:
+    model_artifacts(a_processing(ctx))
+
+
+@case
+def metric_without_a_report(ctx: Context) -> None:
+    metric(a_processing(ctx), "auc")
+
+
+@case
+def report_of_a_text(_: Context) -> None:
+    report_uri("Evaluate")
+
+
+@case
+def threshold_is_true(ctx: Context) -> None:
+    a_gate(ctx, True)
+
+
+@case
+def threshold_is_text(ctx: Context) -> None:
+    a_gate(ctx, "0.8")
+
+
+@case
+def threshold_is_not_a_number(ctx: Context) -> None:
+    a_gate(ctx, float("nan"))
+
+
+@case
+def threshold_is_a_text_parameter(ctx: Context) -> None:
+    a_gate(ctx, ParameterString("MinAuc"))
+
+
+@case
+def threshold_is_none(ctx: Context) -> None:
+    a_gate(ctx, None)
+
+
+@case
+def threshold_on_a_constant(ctx: Context) -> None:
+    a_gate(ctx, thresholds=[at_most(0.5, 0.8), equals(1, 1, label="ones")])
+
+
+@case
+def no_thresholds(ctx: Context) -> None:
+    a_gate(ctx)
+
+
+@case
+def no_thresholds_of_a_quality_gate(ctx: Context) -> None:
+    quality_gate(ctx, "Gate", thresholds=[], if_met=[FailStep(name="Done")])
+
+
+@case
+def nothing_behind_the_gate(ctx: Context) -> None:
+    a_gate(ctx, ParameterFloat("MinAuc"), if_met=[])
+
+
+@case
+def gate_with_retries(ctx: Context) -> None:
+    a_gate(ctx, 0.5, retry_policies=[])
+
+
+@case
+def fail_with_retries(ctx: Context) -> None:
+    fail(ctx, "Stop", message="no", retry_policies=[])
+
+
+@case
+def fail_without_a_message(ctx: Context) -> None:
+    fail(ctx, "Stop", message="")
+
+
+@case
+def approval_status(ctx: Context) -> None:
+    a_registration(ctx, approval_status="Aproved")
+
+
+@case
+def two_kinds_of_metrics(ctx: Context) -> None:
+    a_registration(ctx, evaluation=an_evaluation(ctx), model_metrics=ModelMetrics())
+
+
+@case
+def framework(ctx: Context) -> None:
+    framework_image(ctx, "sklern", "1.2-1")
+
+
+@case
+def framework_version(ctx: Context) -> None:
+    framework_image(ctx, "sklearn", "1.2-2")
+
+
+@case
+def framework_region(ctx: Context) -> None:
+    framework_image(replace_region(ctx, "mx-central-9"), "pytorch", "2.6")
+
+
+@case
+def framework_scope(ctx: Context) -> None:
+    framework_image(ctx, "pytorch", "2.6", scope="serving")  # type: ignore[arg-type] # what the case is about
+
+
+@case
+def image_version_is_a_parameter(ctx: Context) -> None:
+    framework_image(ctx, "sklearn", ParameterString("Version"))
+
+
+@case
+def algorithm(ctx: Context) -> None:
+    algorithm_image(ctx, "linear-lerner")
+
+
+@case
+def algorithm_is_a_parameter(ctx: Context) -> None:
+    algorithm_image(ctx, ParameterString("Algorithm"))
+
+
+@case
+def algorithm_without_a_version(ctx: Context) -> None:
+    algorithm_image(ctx, "xgboost")
+
+
+def replace_region(ctx: Context, region: str) -> Context:
+    elsewhere = ctx.environment.model_copy(update={"region": region})
+    make = partial(Context, elsewhere, ctx.pipeline_name, ctx.project_name)
+    return make(ctx.root, ctx.session, ctx.role)
