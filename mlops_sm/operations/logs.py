@@ -13,13 +13,14 @@ from mlops_sm.operations.refusals import AwsError
 from mlops_sm.operations.runs import Execution, Job
 
 # Source: "CloudWatch Logs for Amazon SageMaker AI", SageMaker developer guide. Check jobs are processing jobs.
-_GROUPS: Final = {
+LOG_GROUPS: Final = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
     "TrainingJob": "/aws/sagemaker/TrainingJobs",
     "TransformJob": "/aws/sagemaker/TransformJobs",
     "QualityCheck": "/aws/sagemaker/ProcessingJobs",
     "ClarifyCheck": "/aws/sagemaker/ProcessingJobs",
 }
+"""The log group of each kind of job."""
 _MAX_EVENTS: Final = 10_000
 """Events in one answer; source: CloudWatch Logs API reference, GetLogEvents."""
 
@@ -69,7 +70,7 @@ def read_log(clients: Clients, execution: Execution, step_name: str, *, last: in
         what = f'step "{step_name}" starts no job, so it has no log'
         fix = "Steps with a log: " + (", ".join(s.name for s in execution.steps if s.job) or "none") + "."
         raise InputError(Problem("E112", f"execution {execution.id}", what, fix))
-    group = _GROUPS[step.job.kind]
+    group = LOG_GROUPS[step.job.kind]
     streams = _streams(clients, group, execution.id, step.job.name)
     lines = tuple(
         line

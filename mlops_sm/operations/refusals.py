@@ -24,7 +24,15 @@ _THROTTLED: Final = frozenset(
     {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
 )
 _NOT_FOUND: Final = frozenset(
-    {"404", "NoSuchKey", "NotFound", "ResourceNotFound", "ResourceNotFoundException", "ValidationException"}
+    {
+        "404",
+        "NoSuchKey",
+        "NoSuchEntity",
+        "NotFound",
+        "ResourceNotFound",
+        "ResourceNotFoundException",
+        "ValidationException",
+    }
 )
 _NOT_FOUND_TEXT: Final = re.compile(r"could not find|does not exist|not exist|cannot find", re.IGNORECASE)
 _ACTIONS: Final = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from mlops_sm import naming
 from mlops_sm.errors import InputError, Problem, did_you_mean
 from mlops_sm.operations.clients import Clients
 from mlops_sm.operations.refusals import AwsError
@@ -245,6 +246,20 @@ def list_executions(
     found = [summary for name in names for summary in _of_pipeline(clients, name, limit)]
     found.sort(key=lambda s: (s.started is not None, s.started), reverse=True)
     return found[:limit]
+
+
+def find_pipeline(clients: Clients, project: str, reference: str) -> str:
+    """The name of a pipeline in the account that is named by that name or by its module.
+
+    Raises:
+        InputError: The account has no such pipeline (E114).
+    """
+    known = _pipeline_names(clients, "")
+    for name in (reference, naming.pipeline_name(project, reference)):
+        if name in known:
+            return name
+    fix = did_you_mean(reference, known) or "Publish or run it first."
+    raise InputError(Problem("E114", reference, f'the account has no pipeline "{reference}"', fix))
 
 
 def find(clients: Clients, reference: str, *, prefix: str = "") -> str:

@@ -1,0 +1,19 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+environment = click.option(
+    "--env", "environment", default="local", show_default=True, metavar="NAME", help="The environment."
+)
+state = click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where the local account keeps its state.  [default: $MLOPS_SM_STATE, else .mlops_sm]",
+)
+# `main` looks for the word itself, so that a command line that cannot be parsed is answered in JSON as well
+json = click.option("--json", is_flag=True, expose_value=False, help="Print the result as JSON.")
