@@ -84,7 +84,8 @@ def training(
         entry_point: The script inside the folder.
         container_entrypoint: Replaces the image's entrypoint.
         container_arguments: Of that entrypoint.
-        hyperparameters: Numbers, text or parameters; the service takes text and gets it.
+        hyperparameters: Numbers, text or parameters; the service takes text and gets it. AWS's images give a script
+            ``--name value`` for each, and ``-n value`` when the name is one letter.
         metrics: For each name a regular expression with one group, searched in the log.
         max_wait_time_in_seconds: Train on spot instances and wait this long at most, interruptions included.
         **options: See `JobOptions`.

@@ -29,7 +29,7 @@ from pipelines.lending import data
 def pipeline(ctx: Context) -> Pipeline:
     """Train on every run from the raw data; register only what beats the thresholds."""
     raw_data, seed = data.parameters(ctx)
-    regularisation = ParameterFloat("InverseRegularisation", default_value=0.1)
+    regularization = ParameterFloat("InverseRegularization", default_value=0.1)
     min_auc = ParameterFloat("MinAuc", default_value=0.75)
     min_accuracy = ParameterFloat("MinAccuracy", default_value=0.85)
     max_log_loss = ParameterFloat("MaxLogLoss", default_value=0.35)
@@ -54,7 +54,7 @@ def pipeline(ctx: Context) -> Pipeline:
         code="jobs/training",
         entry_point="train.py",
         channels={"train": output(features, "train"), "validation": output(features, "validation")},
-        hyperparameters={"c": regularisation},
+        hyperparameters={"inverse-regularization": regularization},
         metrics={
             "validation:auc": "validation:auc=([0-9.]+)",
             "validation:log_loss": "validation:log_loss=([0-9.]+)",
@@ -95,7 +95,7 @@ def pipeline(ctx: Context) -> Pipeline:
 
     return Pipeline(
         name=ctx.pipeline_name,
-        parameters=[raw_data, seed, regularisation, min_auc, min_accuracy, max_log_loss],
+        parameters=[raw_data, seed, regularization, min_auc, min_accuracy, max_log_loss],
         steps=[prepared, features, trained, evaluated, gate],
         sagemaker_session=ctx.session,
     )

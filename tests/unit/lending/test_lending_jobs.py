@@ -237,7 +237,7 @@ def test_evaluate_and_train_refuse_tables_that_do_not_fit(lending: Any, run_job:
     ("script", "arguments"),
     [
         ("prepare.py", ["--validation-share", "0.6", "--test-share", "0.5"]),
-        ("training/train.py", ["--c", "0"]),
+        ("training/train.py", ["--inverse-regularization", "0"]),
         ("evaluate.py", ["--approve-from", "half"]),
     ],
 )

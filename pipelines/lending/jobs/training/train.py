@@ -59,8 +59,8 @@ def read_channel(folder: Path, like: pd.DataFrame | None = None) -> tuple[pd.Dat
     return table[columns], table[TARGET]
 
 
-def build_model(columns: list, *, c: float, max_iter: int) -> Pipeline:
-    """Impute, tame, scale and regress; `c` is the inverse strength of the regularisation."""
+def build_model(columns: list, *, inverse_regularization: float, max_iter: int) -> Pipeline:
+    """Impute, tame, scale and regress."""
     skewed = [column for column in columns if column in SKEWED]
     plain = [column for column in columns if column not in SKEWED]
     # arcsinh is a logarithm that also takes zero and debts
@@ -71,7 +71,9 @@ def build_model(columns: list, *, c: float, max_iter: int) -> Pipeline:
             ("plain", Pipeline([("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())]), plain),
         ]
     )
-    return Pipeline([("prepare", prepare), ("regress", LogisticRegression(C=c, max_iter=max_iter))])
+    return Pipeline(
+        [("prepare", prepare), ("regress", LogisticRegression(C=inverse_regularization, max_iter=max_iter))]
+    )
 
 
 def report(name: str, model: Pipeline, rows: pd.DataFrame, target: pd.Series) -> None:
@@ -87,11 +89,11 @@ def parse_arguments(given: list) -> argparse.Namespace:
     parser.add_argument("--train", type=Path, default=Path("/opt/ml/input/data/train"))
     parser.add_argument("--validation", type=Path, default=Path("/opt/ml/input/data/validation"))
     parser.add_argument("--model-dir", type=Path, default=Path("/opt/ml/model"))
-    parser.add_argument("--c", type=float, default=0.1, help="inverse strength of the regularisation")
+    parser.add_argument("--inverse-regularization", type=float, default=0.1, help="smaller is more regular")
     parser.add_argument("--max-iter", type=int, default=500)
     arguments = parser.parse_args(given)
-    if arguments.c <= 0:
-        parser.error("--c must be greater than 0")
+    if arguments.inverse_regularization <= 0:
+        parser.error("--inverse-regularization must be greater than 0")
     return arguments
 
 
@@ -104,7 +106,9 @@ def main(given: list) -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    model = build_model(list(rows.columns), c=arguments.c, max_iter=arguments.max_iter).fit(rows, target)
+    model = build_model(
+        list(rows.columns), inverse_regularization=arguments.inverse_regularization, max_iter=arguments.max_iter
+    ).fit(rows, target)
     report("train", model, rows, target)
     report("validation", model, validation_rows, validation_target)
     code = arguments.model_dir / "code"
