@@ -10,7 +10,13 @@ from mlops_sm.checks.cycles import check_cycles
 from mlops_sm.checks.limits import check_for_each, check_size, check_texts
 from mlops_sm.checks.names import check_parameters, check_step_names
 from mlops_sm.checks.policies import check_cache, check_retries
-from mlops_sm.checks.references import check_cleanup, check_depends_on, check_property_files, check_references
+from mlops_sm.checks.references import (
+    check_cleanup,
+    check_depends_on,
+    check_property_files,
+    check_references,
+    check_selectors,
+)
 from mlops_sm.checks.required import check_required
 from mlops_sm.checks.subject import Rule, Subject
 from mlops_sm.definition.jsontext import too_deep
@@ -25,6 +31,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_references,
     check_depends_on,
     check_cleanup,
+    check_selectors,
     check_property_files,
     check_cycles,
     check_conditions,

@@ -12,10 +12,11 @@ from mlops_sm.checks.properties import Unresolved, ValueType
 from mlops_sm.checks.service import Shape, sagemaker_model
 from mlops_sm.checks.shapes import check_request, check_value, refuse_containers
 from mlops_sm.checks.subject import Subject, place
-from mlops_sm.checks.vocabulary import ARGUMENTS, BESIDE, vocabulary_shape
+from mlops_sm.checks.vocabulary import ARGUMENTS, BESIDE, ROOT, vocabulary_shape
 from mlops_sm.definition.document import Json, Step
 from mlops_sm.definition.expressions import ParameterRef, parse_expression
 from mlops_sm.definition.kinds import SERVICE_CALLS, StepKind
+from mlops_sm.definition.parameters import convert
 from mlops_sm.definition.parse import BESIDE_ARGUMENTS
 from mlops_sm.definition.wording import item, shown
 from mlops_sm.errors import Problem
@@ -41,8 +42,12 @@ _LINEAGE: Final = (
 
 
 def check_arguments(subject: Subject) -> Iterator[Problem]:
-    """Arguments, and what stands beside them, fit their shapes (E228, E240 to E248, W240)."""
+    """Arguments, and what stands beside them and beside the steps, fit their shapes (E228, E240 to E248, W240)."""
     judge = _Judge(subject)
+    for key, name in ROOT.items():
+        value = subject.definition.raw.get(key)
+        if isinstance(value, dict):
+            yield from check_request(value, vocabulary_shape(name), key, on_expression=judge)
     for step in subject.definition.walk():
         judge.step = step
         shape = _shape_of(step)
@@ -106,7 +111,8 @@ class _Judge:
         if slot not in _ACCEPTED:
             yield from refuse_containers(value, shape, path)
         elif found is not ValueType.ANY and found not in _ACCEPTED[slot]:
-            what = f"this becomes {found}, and {shape.name} takes {slot}"
+            source = value.get("Get", next(iter(value)))
+            what = f'"{shown(source)}" becomes {found}, and {shape.name} takes {slot}'
             yield Problem("E228", path, what, _type_fix(found, slot))
         elif isinstance(expression, ParameterRef):
             yield from self._default(expression.name, shape, path)
@@ -114,6 +120,9 @@ class _Judge:
     def _default(self, name: str, shape: Shape, path: str) -> Iterator[Problem]:
         parameter = self._subject.parameters.get(name)
         if parameter is None or parameter.default is None or (name, shape.name) in self._tried:
+            return
+        if convert(parameter.default, parameter.type, from_text=False) is None:
+            # Not even of the parameter's own type: reported where parameters are checked.
             return
         self._tried.add((name, shape.name))
         for problem in check_value(parameter.default, shape, path, expressions=False):

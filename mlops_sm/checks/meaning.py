@@ -173,6 +173,9 @@ def _property_file(subject: Subject, reader: Step | None, get: JsonGetFile) -> V
     if not isinstance(found, Step):
         return found
     names = [declared.name for declared in found.property_files]
+    if "" in names:
+        # One has no readable name: it may be this one.
+        return ValueType.ANY
     if get.property_file not in names:
         what = f'step "{shown(get.step)}" declares no property file "{shown(get.property_file)}"'
         return Unresolved("E226", what, suggestion(get.property_file, names) or "Add it to the step's PropertyFiles.")

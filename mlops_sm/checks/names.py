@@ -81,9 +81,10 @@ def _default(parameter: Parameter, where: str) -> Iterator[Problem]:
     if default is None:
         return
     if convert(default, parameter.type, from_text=False) is None:
-        what = f"the default of a {parameter.type} parameter must be {EXAMPLES[parameter.type]}"
-        fix = f"Replace {type_word(default)} {shown(default)}."
-        yield Problem("E213", member(where, "DefaultValue"), f"{what}, not {type_word(default)}", fix)
+        example = EXAMPLES[parameter.type]
+        what = f"the default must be {example}, since the parameter is {parameter.type}, not {type_word(default)}"
+        fix = f"Write {example} in place of {shown(default)}."
+        yield Problem("E213", member(where, "DefaultValue"), what, fix)
     elif enum and parameter.type is ParameterType.STRING and default not in enum:
         what = f'the default "{shown(default)}" is not among the EnumValues'
         fix = suggestion(str(default), enum) or "Use one of them, or add it."

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from mlops_sm.checks.service import Shape, sagemaker_model, service_model
 from mlops_sm.definition.document import Json, Step
-from mlops_sm.definition.expressions import OutputRef, parse_expression, parse_path
+from mlops_sm.definition.expressions import Key, OutputRef, is_expression, parse_expression, parse_path
 from mlops_sm.definition.kinds import SERVICE_CALLS, ParameterType, StepKind
 from mlops_sm.definition.wording import shown, suggestion
 
@@ -169,32 +169,70 @@ def _emr(service: str, shape: str) -> Shape:
 
 
 def _walk(step: Step, tokens: Tokens, roots: Sequence[Shape]) -> ValueType | Unresolved:
-    head = tokens[0]
-    root = next((shape for shape in roots if head in shape.members), None)
+    root = next((shape for shape in roots if tokens[0] in shape.members), None)
     if root is None:
-        return _no_property(step, head, [name for shape in roots for name in shape.members])
-    shape: Shape = root.members[head]
-    written: Json = step.arguments.get(str(head))
-    for depth, token in enumerate(tokens[1:], start=1):
+        return _no_property(step, tokens[0], [name for shape in roots for name in shape.members])
+    shape: Shape = root
+    echo = _Echo(_input_shape(SERVICE_CALLS[step.kind].create) if step.kind in SERVICE_CALLS else None, step.arguments)
+    for depth, token in enumerate(tokens):
         name = shown(_join(tokens[:depth]))
         match shape.type_name:
             case "structure":
                 if token not in shape.members:
                     return _no_property(step, token, shape.members, name)
-                shape = shape.members[token]
-                written = written.get(token) if isinstance(written, dict) else None
+                shape, echo = shape.members[token], echo.member(str(token))
             case "list":
-                missing = _missing_element(step, token, shape, written, name)
+                missing = _missing_element(step, token, shape, echo.elements(), name)
                 if missing is not None:
                     return missing
-                written = _element(token, shape, written)
-                shape = shape.member
+                shape, echo = shape.member, echo.element(token, _name_member(shape))
             case "map":
-                shape, written = shape.value, None
+                shape, echo = shape.value, _Echo(None, None)
             case _:
                 what = f'"{name}" of step "{shown(step.name)}" is a single value: it has no "{shown(str(token))}"'
                 return Unresolved("E224", what, f'End the path at "{name}".')
     return _OF_SHAPE[shape.type_name]
+
+
+class _Echo(NamedTuple):
+    """What of a Describe response is known beforehand: it repeats the request, so the step's Arguments say it.
+
+    Attributes:
+        asked: The request's shape at this place; None where the response says more than the request.
+        written: The request's value there; None where it is absent, or only known at run time.
+    """
+
+    asked: Shape | None
+    written: Json
+
+    def member(self, name: str) -> _Echo:
+        if self.asked is None or self.asked.type_name != "structure" or name not in self.asked.members:
+            return _Echo(None, None)
+        if self.written is not None and (not isinstance(self.written, Mapping) or is_expression(self.written)):
+            return _Echo(None, None)
+        return _Echo(self.asked.members[name], None if self.written is None else self.written.get(name))
+
+    def elements(self) -> list[Json] | None:
+        """The elements of a list that the request holds; none if it leaves the list out; None if nobody can know."""
+        if self.asked is None or self.asked.type_name != "list":
+            return None
+        if self.written is None:
+            return []
+        return self.written if isinstance(self.written, list) else None
+
+    def element(self, token: str | int, by: str | None) -> _Echo:
+        elements = self.elements()
+        if elements is None or self.asked is None:
+            return _Echo(None, None)
+        if isinstance(token, int):
+            return _Echo(self.asked.member, elements[token] if token < len(elements) else None)
+        found = next((e for e in elements if isinstance(e, dict) and e.get(by) == token), None)
+        return _Echo(self.asked.member if found is not None else None, found)
+
+
+@cache
+def _input_shape(operation: str) -> Shape:
+    return sagemaker_model().operation_model(operation).input_shape
 
 
 def _join(tokens: Tokens) -> str:
@@ -212,13 +250,15 @@ def _name_member(shape: Shape) -> str | None:
     return next((name for name in element.members if name.endswith("Name")), None)
 
 
-def _missing_element(step: Step, token: str | int, shape: Shape, written: Json, name: str) -> Unresolved | None:
+def _missing_element(
+    step: Step, token: str | int, shape: Shape, written: list[Json] | None, name: str
+) -> Unresolved | None:
     if isinstance(token, int):
-        if isinstance(written, list) and token >= len(written):
+        if written is not None and token >= len(written):
             what = f'"{name}" of step "{shown(step.name)}" has {len(written)} elements: there is no [{token}]'
             return Unresolved("E225", what, "Count from 0.")
         return None
-    by = _name_member(shape)
+    by = _name_member(shape) if isinstance(token, Key) else None
     if by is None:
         what = f'"{name}" of step "{shown(step.name)}" is a list: "{shown(token)}" is no index'
         return Unresolved("E224", what, f"Write {name}[0] to take its first element.")
@@ -236,15 +276,6 @@ def declared_names(written: Json, by: str) -> list[str] | None:
         return None
     names = [element.get(by) if isinstance(element, dict) else None for element in written]
     return [n for n in names if isinstance(n, str)] if all(isinstance(n, str) for n in names) else None
-
-
-def _element(token: str | int, shape: Shape, written: Json) -> Json:
-    if not isinstance(written, list):
-        return None
-    if isinstance(token, int):
-        return written[token]
-    by = _name_member(shape)
-    return next((e for e in written if isinstance(e, dict) and e.get(by) == token), None)
 
 
 # ---------------------------------------------------------------- kinds with properties of their own

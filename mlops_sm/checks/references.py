@@ -8,7 +8,14 @@ from mlops_sm.checks.meaning import joined_containers, meaning, standing, unknow
 from mlops_sm.checks.properties import Unresolved, declared_names
 from mlops_sm.checks.subject import Subject, place
 from mlops_sm.definition.document import Json, Step
-from mlops_sm.definition.expressions import Join, find_expressions
+from mlops_sm.definition.expressions import (
+    Join,
+    Malformed,
+    OutputRef,
+    find_expressions,
+    is_expression,
+    parse_expression,
+)
 from mlops_sm.definition.graph import own_inputs
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.definition.wording import item, member, shown, suggestion
@@ -52,17 +59,32 @@ def check_cleanup(subject: Subject) -> Iterator[Problem]:
                 yield from _named(subject, step, name, where)
 
 
+def check_selectors(subject: Subject) -> Iterator[Problem]:
+    """The Field of a Selector is an output of a body step (E229)."""
+    for step in subject.definition.walk():
+        selector = step.arguments.get("Selector") if step.kind is StepKind.FOR_EACH else None
+        if isinstance(selector, dict) and "Field" in selector:
+            found = parse_expression(selector["Field"])
+            if not isinstance(found, OutputRef) and not (
+                is_expression(selector["Field"]) and isinstance(found, Malformed)
+            ):
+                what = "iterations are compared by an output of a body step, and this is none"
+                fix = 'Write {"Get": "IterationOutput.BODY_STEP.PROPERTY"}.'
+                yield Problem("E229", place(step, "Arguments.Selector.Field"), what, fix)
+
+
 def check_property_files(subject: Subject) -> Iterator[Problem]:
     """Every property file has a name of its own (E211) and lies in an output that its step declares (E227)."""
     for step in subject.definition.walk():
         seen: set[str] = set()
         for index, declared in enumerate(step.property_files):
             where = place(step, item("PropertyFiles", index))
-            if declared.name in seen:
+            if declared.name and declared.name in seen:
                 what = f'step "{shown(step.name)}" declares property file "{shown(declared.name)}" twice'
                 yield Problem("E211", member(where, "PropertyFileName"), what, "Rename one of them.")
             seen.add(declared.name)
-            yield from _output_of(step, declared.output_name, member(where, "OutputName"))
+            if declared.output_name:
+                yield from _output_of(step, declared.output_name, member(where, "OutputName"))
 
 
 def _read_by(subject: Subject, reader: Step | None, path: str, value: Json) -> Iterator[Problem]:

@@ -145,10 +145,10 @@ def _resources(job: dict[str, Json], path: str) -> _Findings:
     where = member(path, "ResourceConfig")
     groups = [*_each(config, "InstanceGroups", where)]
     if "InstanceGroups" in config:
-        for key in ("InstanceType", "InstanceCount", "KeepAlivePeriodInSeconds"):
-            if key in config:
-                what = f'"InstanceGroups" and "{key}" exclude each other'
-                yield _Finding("E251", where, what, "Keep one of them.")
+        clash = [key for key in ("InstanceType", "InstanceCount", "KeepAlivePeriodInSeconds") if key in config]
+        if clash:
+            what = f'"InstanceGroups" excludes {", ".join(clash)}'
+            yield _Finding("E251", where, what, "Keep one or the other.")
     elif "InstancePreferences" not in config:
         yield from _need(config, ("InstanceType", "InstanceCount"), where, "without InstanceGroups it is required")
     for here, entry in [(where, config), *groups]:
@@ -259,6 +259,12 @@ def _lineage(step: Step) -> _Findings:
     if not any(step.arguments.get(key) for key in kinds):
         what = "a Lineage step needs at least one entity or association"
         yield _Finding("E250", "Arguments", what, "Add Actions, Artifacts, Contexts or Associations.")
+    for path, association in _each(dict(step.arguments), "Associations", "Arguments"):
+        for key in ("Source", "Destination"):
+            entity = association.get(key)
+            if isinstance(entity, dict) and "Arn" not in entity and not {"Name", "Type"} <= entity.keys():
+                what = "an entity is named by its Arn, or by its Name and Type"
+                yield _Finding("E250", member(path, key), what, 'Add "Arn", or both "Name" and "Type".')
 
 
 _RULES: Final[Mapping[StepKind, Callable[[Step], _Findings]]] = MappingProxyType(

@@ -37,6 +37,12 @@ BESIDE: Final[Mapping[StepKind, str]] = MappingProxyType(
 """The shape of what each kind carries beside Arguments."""
 
 
+ROOT: Final[Mapping[str, str]] = MappingProxyType(
+    {"PipelineExperimentConfig": "ExperimentMembers", "MlflowConfig": "MlflowMembers"}
+)
+"""The shape of each member of the definition itself that holds expressions."""
+
+
 @cache
 def vocabulary_shape(name: str) -> Shape:
     """One of the shapes named above."""
@@ -142,6 +148,9 @@ _SHAPES: Final[dict[str, Any]] = {
         name="Text",
         tags="TextMap",
     ),
+    # ---------------------------------------------------------------- the definition itself
+    "ExperimentMembers": _structure(ExperimentName="Text", TrialName="Text"),
+    "MlflowMembers": _structure("MlflowResourceArn", MlflowResourceArn="Text", MlflowExperimentName="Text"),
     # ---------------------------------------------------------------- beside Arguments
     "LambdaMembers": _structure("FunctionArn", FunctionArn="FunctionArn", OutputParameters="OutputParameters"),
     "FunctionArn": {

@@ -164,8 +164,14 @@ def find_expressions(value: Json, path: str = "") -> Iterator[tuple[str, Express
 _TOKEN: Final = re.compile(r"(?:^|\.)([A-Za-z0-9_][A-Za-z0-9_:\-]*)|\[(\d+)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
 
 
+class Key(str):
+    """A token of a path that is written in brackets, ``['key']``; it equals the plain text."""
+
+    __slots__ = ()
+
+
 def parse_path(path: str) -> tuple[str | int, ...]:
-    """Split ``a.b[0]['c d']`` into its member names, keys and indexes.
+    """Split ``a.b[0]['c d']`` into its member names, keys (`Key`) and indexes.
 
     Raises:
         ValueError: The text does not follow the grammar.
@@ -177,7 +183,12 @@ def parse_path(path: str) -> tuple[str | int, ...]:
         if match is None:
             raise ValueError(f'cannot read "{shown(path[position:])}" in path "{shown(path)}"')
         name, index, single, double = match.groups()
-        tokens.append(int(index) if index is not None else next(t for t in (name, single, double) if t is not None))
+        if name is not None:
+            tokens.append(name)
+        elif index is not None:
+            tokens.append(int(index))
+        else:
+            tokens.append(Key(single if single is not None else double))
         position = match.end()
     if not tokens:
         raise ValueError("the path is empty")

@@ -163,6 +163,9 @@ class _Reader:
         for member_name in ("PipelineExperimentConfig", "MlflowConfig"):
             self._optional(value, member_name, dict, "")
         parameters: list[Json] | None = self._optional(value, "Parameters", list, "")
+        if parameters is None and (value.get("Parameters") is not None or not value.keys() <= _ROOT):
+            # They may stand where they cannot be read, e.g. under a misspelt name.
+            self.nameless_parameters = True
         steps: list[Json] | None = self._required(value, "Steps", list, "")
         if steps is None:
             self.nameless_steps = True
@@ -326,7 +329,8 @@ class _Reader:
             if isinstance(value.get("ExceptionType"), str):
                 types: tuple[str, ...] | None = (value["ExceptionType"],)
             elif self._required(value, "ExceptionType", list, here, "a list of strings") is not None:
-                types = self._strings(value, "ExceptionType", here)
+                found = self._strings(value, "ExceptionType", here)
+                types = found if len(found) == len(value["ExceptionType"]) else None
             else:
                 types = None
             interval = self._optional(value, "IntervalSeconds", int, here)
