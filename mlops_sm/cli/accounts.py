@@ -8,15 +8,18 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from mlops_sm.cli.outside import Outside
 from mlops_sm.definition import Definition, Scalar
 from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.operations.clients import Clients
 from mlops_sm.operations.logs import LOG_GROUPS
-from mlops_sm.operations.provision import provision
 from mlops_sm.operations.runs import AWS_PACE, LOCAL_PACE, Job, Pace
 from mlops_sm.project import LOCAL, Environment, Project
+
+if TYPE_CHECKING:
+    from mlops_sm.emulator import LocalAccount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,7 @@ class Account:
         pace: How often to look at a running execution.
         prefix: How the names of the project's pipelines and model groups start; empty shows everything in the account.
         log_place: Where the whole log of a job is, for people.
+        prepare: Makes what an AWS account gets from infrastructure code: buckets and a role.
         kill: Ends every running job at once.
         preflight: What of a definition cannot run there, and what has no effect there.
     """
@@ -38,6 +42,7 @@ class Account:
     pace: Pace
     prefix: str
     log_place: Callable[[Job], str]
+    prepare: Callable[[], None]
     kill: Callable[[], None]
     preflight: Callable[[Definition, Mapping[str, Scalar]], Sequence[Problem]]
 
@@ -45,11 +50,6 @@ class Account:
     def is_local(self) -> bool:
         """Whether this is the local account."""
         return self.environment.name == LOCAL
-
-    def prepare(self) -> None:
-        """Make what an AWS account gets from infrastructure code: buckets and a role."""
-        if self.is_local:
-            provision(self.clients, self.environment)
 
 
 @contextmanager
@@ -74,6 +74,7 @@ def aws_account(clients: Clients, project: Project, environment: Environment) ->
         pace=AWS_PACE,
         prefix=project.name,
         log_place=lambda job: f"CloudWatch Logs, group {LOG_GROUPS[job.kind]}, streams {job.name}/*",
+        prepare=lambda: None,
         kill=lambda: None,
         preflight=lambda _definition, _parameters: (),
     )
@@ -110,9 +111,16 @@ def open_local(state: Path, project: Project, environment: Environment) -> Itera
             pace=LOCAL_PACE,
             prefix="",
             log_place=lambda job: str(log_path(state / "jobs", job.name)),
+            prepare=lambda: _prepare(account, environment),
             kill=account.close,
             preflight=lambda definition, parameters: preflight(definition, parameters, images),
         )
+
+
+def _prepare(account: LocalAccount, environment: Environment) -> None:
+    for bucket in (environment.artifact_bucket, environment.data_bucket, environment.model_bucket):
+        account.ensure_bucket(bucket)
+    account.ensure_role(environment.role_arn)
 
 
 class Opening(AbstractContextManager["Opening"]):

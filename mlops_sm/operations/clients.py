@@ -71,12 +71,6 @@ class S3Client(Protocol):
     def head_object(self, **request: object) -> Response:
         """``HeadObject``."""
 
-    def head_bucket(self, **request: object) -> Response:
-        """``HeadBucket``."""
-
-    def create_bucket(self, **request: object) -> Response:
-        """``CreateBucket``."""
-
     def get_object(self, **request: object) -> Response:
         """``GetObject``."""
 
@@ -94,16 +88,6 @@ class LogsClient(Protocol):
         """``GetLogEvents``."""
 
 
-class IamClient(Protocol):
-    """IAM, as far as it is used."""
-
-    def get_role(self, **request: object) -> Response:
-        """``GetRole``."""
-
-    def create_role(self, **request: object) -> Response:
-        """``CreateRole``."""
-
-
 class StsClient(Protocol):
     """STS, as far as it is used."""
 
@@ -115,7 +99,7 @@ class Clients:
     """The clients of one account and region; each is made when it is first used, and raises `AwsError`.
 
     Args:
-        make: Gives the client of a service: ``sagemaker``, ``s3``, ``logs``, ``iam``, ``sts``.
+        make: Gives the client of a service: ``sagemaker``, ``s3``, ``logs``, ``sts``.
     """
 
     def __init__(self, make: Callable[[str], Any]) -> None:
@@ -138,12 +122,6 @@ class Clients:
         """CloudWatch Logs."""
         client: LogsClient = self._make("logs")
         return translated(client, "logs")
-
-    @cached_property
-    def iam(self) -> IamClient:
-        """IAM."""
-        client: IamClient = self._make("iam")
-        return translated(client, "iam")
 
     @cached_property
     def sts(self) -> StsClient:

@@ -68,7 +68,6 @@ class FakeAws:
     Attributes:
         calls: Every call, in order.
         buckets: Names of buckets.
-        roles: Names of IAM roles.
         objects: S3 contents by (bucket, key).
         pipelines: Pipelines by name, as DescribePipeline answers them.
         tags: Tags by ARN.
@@ -82,7 +81,6 @@ class FakeAws:
         self.account = account
         self.region = region
         self.buckets = set(buckets)
-        self.roles: set[str] = set()
         self.calls: list[Call] = []
         self.objects: dict[tuple[str, str], bytes] = {}
         self.object_requests: dict[tuple[str, str], Request] = {}
@@ -125,32 +123,14 @@ class FakeAws:
         reply: Reply = getattr(self, f"_{service}_{operation}")(request)
         return reply
 
-    # ------------------------------------------------------------ STS, IAM and S3
+    # ------------------------------------------------------------ STS and S3
 
     def _sts_get_caller_identity(self, _request: Request) -> Reply:
         return {"Account": self.account, "Arn": f"arn:aws:sts::{self.account}:assumed-role/someone/here"}
 
-    def _iam_get_role(self, request: Request) -> Reply:
-        if request["RoleName"] not in self.roles:
-            raise _error("get_role", "NoSuchEntity", f"Role {request['RoleName']} not found")
-        return {"Role": {"RoleName": request["RoleName"]}}
-
-    def _iam_create_role(self, request: Request) -> Reply:
-        self.roles.add(request["RoleName"])
-        return {"Role": {"RoleName": request["RoleName"]}}
-
     def _s3_head_object(self, request: Request) -> Reply:
         if (request["Bucket"], request["Key"]) not in self.objects:
             raise _error("head_object", "404", "Not Found")
-        return {}
-
-    def _s3_head_bucket(self, request: Request) -> Reply:
-        if request["Bucket"] not in self.buckets:
-            raise _error("head_bucket", "404", "Not Found")
-        return {}
-
-    def _s3_create_bucket(self, request: Request) -> Reply:
-        self.buckets.add(request["Bucket"])
         return {}
 
     def _s3_put_object(self, request: Request) -> Reply:

@@ -96,6 +96,7 @@ class World:
                 pace=Pace(0.0, 0.0),
                 prefix="",
                 log_place=lambda job: f"{state}/jobs/{job.name}/log",
+                prepare=lambda: self.local.buckets.add(environment.artifact_bucket),
                 kill=self.kill,
                 preflight=lambda _definition, _parameters: self.different,
             )

@@ -54,7 +54,6 @@ def test_local_run(succeeding: Any) -> None:
     assert succeeding.states == [succeeding.cwd / ".mlops_sm"]
     assert succeeding.closed == 1
     assert "churn-local-artifacts-123456789012-us-east-1" in succeeding.local.buckets
-    assert succeeding.local.roles == {"churn-local-pipeline"}
 
 
 def test_json_is_the_whole_stdout(succeeding: Any) -> None:
