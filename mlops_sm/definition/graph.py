@@ -75,15 +75,24 @@ class Graph:
 
     def cycle(self) -> tuple[str, ...] | None:
         """A path along which each step waits for the next and that ends where it began, or None."""
+        return next(self.cycles(), None)
+
+    def cycles(self) -> Iterator[tuple[str, ...]]:
+        """Cycles that have no step in common; none of the graph's cycles avoids all of their steps."""
         done: set[str] = set()
         for start in self.upstream:
             path: dict[str, Iterator[str]] = {}
-            follow: str | None = start if start not in done else None
+            follow: str | None = None if start in done else start
             while follow is not None:
                 if follow in path:
                     names = list(path)
-                    return (*names[names.index(follow) :], follow)
-                path[follow] = iter(sorted(self.upstream[follow] - done))
+                    cycle = names[names.index(follow) :]
+                    yield (*cycle, follow)
+                    for name in cycle:
+                        del path[name]
+                    done.update(cycle)
+                else:
+                    path[follow] = iter(sorted(self.upstream[follow]))
                 follow = None
                 while path and follow is None:
                     last = next(reversed(path))
@@ -91,7 +100,6 @@ class Graph:
                     if follow is None:
                         del path[last]
                         done.add(last)
-        return None
 
 
 def referenced_steps(step: Step) -> frozenset[str]:

@@ -12,8 +12,9 @@ from mlops_sm.errors import did_you_mean
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_:\-]{0,99}")
 _MAX_SHOWN: Final = 80
-# Comparing words is quadratic: a document of a million characters must not buy minutes of it.
+# Comparing words is slow: a document of a million characters must not buy minutes of it.
 _MAX_COMPARED: Final = 500
+_MAX_NEAR: Final = 30
 
 
 def member(path: str, key: str) -> str:
@@ -72,4 +73,17 @@ def suggestion(word: str, known: Collection[str]) -> str:
     """`did_you_mean` for words of unknown origin: cut, and silent when there are too many candidates to compare."""
     if len(known) > _MAX_COMPARED:
         return ""
-    return did_you_mean(shown(word), [shown(k) for k in known])
+    word = shown(word)
+    candidates = [shown(k) for k in known]
+    if len(candidates) > _MAX_NEAR:
+        candidates.sort(key=lambda candidate: _shared_ends(word, candidate), reverse=True)
+        candidates = candidates[:_MAX_NEAR]
+    return did_you_mean(word, candidates)
+
+
+def _shared_ends(word: str, other: str) -> int:
+    """How many characters two words share at their beginnings and at their ends."""
+    pairs = min(len(word), len(other))
+    head = next((i for i in range(pairs) if word[i] != other[i]), pairs)
+    tail = next((i for i in range(pairs) if word[-1 - i] != other[-1 - i]), pairs)
+    return head + tail

@@ -109,8 +109,9 @@ def _finish(main: types.ModuleType, before: set[str]) -> int:
     threading._shutdown()  # type: ignore[attr-defined]  # the only way to wait for non-daemon threads as the interpreter does
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
+        if not sys.stdout.closed:
+            sys.stdout.flush()
+    except OSError:
         return _FLUSH_FAILED
     # Files that were never closed are written when their last reference goes, which is in a module's namespace.
     own = [module for name, module in list(sys.modules.items()) if name not in before and _is_from_the_job(module)]

@@ -1,1 +1,27 @@
-"""SageMaker's operations, one module per family."""
+"""SageMaker's operations, one module per family; what is not in the table answers that it is not available."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mlops_sm.emulator.sagemaker import (
+    executions,
+    models,
+    packages,
+    pipelines,
+    processing_jobs,
+    tags,
+    training_jobs,
+)
+from mlops_sm.emulator.service import Operation
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    **pipelines.OPERATIONS,
+    **executions.OPERATIONS,
+    **processing_jobs.OPERATIONS,
+    **training_jobs.OPERATIONS,
+    **models.OPERATIONS,
+    **packages.OPERATIONS,
+    **tags.OPERATIONS,
+}

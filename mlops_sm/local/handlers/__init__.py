@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from mlops_sm.definition.kinds import StepKind
+from mlops_sm.engine.run import ENGINE_KINDS
 from mlops_sm.local.handlers.model import run_model
 from mlops_sm.local.handlers.processing import run_processing_step
 from mlops_sm.local.handlers.register_model import run_register_model
@@ -26,9 +27,6 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = MappingProxyType(
     }
 )
 """What runs a step of a kind."""
-
-ENGINE_KINDS: Final = frozenset({StepKind.CONDITION, StepKind.FAIL})
-"""Kinds that start nothing: the engine decides them."""
 
 _OTHER_SERVICE: Final = "it calls another AWS service, which does not exist on this machine"
 _NOT_YET: Final = "its job cannot run on this machine yet"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mlops_sm.definition.document import Json
 from mlops_sm.engine.status import Failed, Outcome, Stopped, Succeeded
+from mlops_sm.local.handlers.request import as_request
 from mlops_sm.local.handlers.step import ServiceError, StepResult, StepRun
 from mlops_sm.naming import step_job_name
 
@@ -34,7 +35,7 @@ class JobKind(NamedTuple):
 def run_job(run: StepRun, kind: JobKind) -> StepResult:
     """Run the step's job to its end; `run.stop` stops it."""
     name = run.arguments.get(kind.name_member) or step_job_name(run.execution_id, run.step.name, run.new_suffix())
-    request = {**run.arguments, kind.name_member: name, **merged_tags(run)}
+    request = as_request(kind.create, {**run.arguments, kind.name_member: name, **merged_tags(run)})
     try:
         created = run.control.call(kind.create, request)
         metadata = {kind.metadata: {"Arn": created[kind.arn_member]}}

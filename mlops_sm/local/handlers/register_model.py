@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from mlops_sm.engine.status import Failed, Succeeded
 from mlops_sm.local.handlers.job import client_error, merged_tags
+from mlops_sm.local.handlers.request import as_request
 from mlops_sm.local.handlers.step import ServiceError, StepResult, StepRun
 
 
 def run_register_model(run: StepRun) -> StepResult:
     """Register the model package; its properties are those of DescribeModelPackage."""
-    request = {**run.arguments, **merged_tags(run)}
+    request = as_request("CreateModelPackage", {**run.arguments, **merged_tags(run)})
     group = request.get("ModelPackageGroupName")
     if group is not None:
         # A version of a group takes no tags of its own; the service puts the pipeline's on the group.

@@ -41,13 +41,13 @@ class JobFolder:
 
     @classmethod
     def create(cls, site_jobs: Path, name: str) -> JobFolder:
-        """Make the folder, empty but for a log that another run of the same name left."""
+        """Make the folder anew; whatever an earlier job of the same name left is gone."""
         folder = cls(site_jobs / name)
         folder.remove()
         for path in (folder.ml, folder.scratch / "tmp"):
             path.mkdir(parents=True)
         folder.hosts.write_text(f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 {HOST}\n")
-        folder.log.touch()
+        folder.log.write_bytes(b"")
         return folder
 
     @property

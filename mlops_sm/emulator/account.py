@@ -1,0 +1,256 @@
+"""The local account: a state directory, opened by one process, that answers as an AWS account does."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import string
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from moto.s3.models import s3_backends
+
+from mlops_sm import naming
+from mlops_sm.checks.service import sagemaker_model
+from mlops_sm.emulator.bridge import ACCESS_KEY, Bridge
+from mlops_sm.emulator.contents import Contents
+from mlops_sm.emulator.control import DirectControl
+from mlops_sm.emulator.database import FILE_NAME, Database
+from mlops_sm.emulator.front import AccountFront
+from mlops_sm.emulator.jobs import Jobs
+from mlops_sm.emulator.lock import StateLock
+from mlops_sm.emulator.logs import JobLogs
+from mlops_sm.emulator.mirror import Mirror
+from mlops_sm.emulator.recovery import close_abandoned
+from mlops_sm.emulator.runner import Executions
+from mlops_sm.emulator.sagemaker import OPERATIONS
+from mlops_sm.emulator.service import Service
+from mlops_sm.emulator.sites import Sites
+from mlops_sm.emulator.store import Scope, Store
+from mlops_sm.local.images import ImageTable
+from mlops_sm.local.isolation.layer import Isolation
+from mlops_sm.local.isolation.linux import NamespaceIsolation
+from mlops_sm.local.preflight import preflight
+from mlops_sm.local.warm import WarmWorkers
+
+Client = Any
+"""A boto3 client."""
+
+_PATIENCE: Final = 5.0
+_ALPHABET: Final = string.ascii_lowercase + string.digits
+_TRUST: Final = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+"""The trust policy of an execution role: SageMaker may assume it."""
+
+
+def utc_now() -> datetime:
+    """The machine's time."""
+    return datetime.now(UTC)
+
+
+def random_id(length: int) -> str:
+    """So many random characters of [a-z0-9], as the service's ids are made of."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+class LocalAccount:
+    """An open account; made by `open`, ended by `close` or by leaving it as a context manager.
+
+    Clients come from `session` and `client`. A client that was made before the first account of this process was opened
+    knows nothing of it and still goes to AWS.
+
+    Attributes:
+        state: The state directory.
+        account_id: The account's 12 digits.
+        region: Of clients that name none.
+        warm: The warm workers; `prewarm` starts one before it is needed.
+    """
+
+    def __init__(self, state: Path, scope: Scope, mirror: Mirror, warm: WarmWorkers, end: Callable[[], None]) -> None:
+        """Use `open`."""
+        self.state = state
+        self.account_id, self.region = scope
+        self.warm = warm
+        self._mirror = mirror
+        self._end: Callable[[], None] | None = end
+        self._clients: dict[tuple[str, str], Client] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        state: Path,
+        *,
+        account_id: str = naming.LOCAL_ACCOUNT_ID,
+        region: str = naming.DEFAULT_REGION,
+        images: Mapping[str, str] | None = None,
+        clock: Callable[[], datetime] = utc_now,
+        new_id: Callable[[int], str] = random_id,
+        isolation: Isolation | None = None,
+        patience: float = _PATIENCE,
+    ) -> Self:
+        """Open the account of a state directory; a missing or empty one is an empty account.
+
+        Args:
+            state: The directory; ``account.db``, ``objects/``, ``jobs/`` and ``lock`` are in it.
+            account_id: The account's 12 digits.
+            region: Of clients that name none.
+            images: Lines of the image table, e.g. ``{"my-image": "python"}``.
+            clock: The time that is reported, timezone-aware.
+            new_id: So many random characters of [a-z0-9].
+            isolation: Gives jobs their own /opt/ml; the machine's own layer when absent.
+            patience: Seconds that running jobs get to end by themselves when the account is closed.
+
+        Raises:
+            RefusedError: E540, another process owns the directory; E541, it cannot be used; E542, its database is
+                damaged; E543, another version wrote it; E544, an account is open in this process.
+            InputError: E410, an image stands for something unknown.
+        """
+        table = ImageTable.of(images or {})
+        scope = Scope(account_id, region)
+        closing = ExitStack()
+        try:
+            closing.callback(StateLock.acquire(state).release)
+            # SQLite removes its log when a database is closed: one that is there was left by an owner that died.
+            crashed = (state / f"{FILE_NAME}-wal").exists()
+            database = Database(state / FILE_NAME)
+            closing.callback(database.close)
+            contents = Contents(state / "objects", lambda: secrets.token_hex(16))
+            mirror = Mirror(database, contents)
+            parallel_jobs = max(os.cpu_count() or 1, 2)
+            sites = Sites(
+                state=state,
+                home=scope,
+                mirror=mirror,
+                contents=contents,
+                isolation=isolation or NamespaceIsolation(),
+                warm=WarmWorkers(parallel_jobs=parallel_jobs),
+                images=table,
+                clock=clock,
+            )
+            front, end_work = _control_plane(Store(database), sites, new_id, parallel_jobs, patience)
+            bridge = Bridge(account_id, front)
+            bridge.enter()
+            closing.callback(bridge.leave)
+            mirror.attach(crashed=crashed)
+            closing.callback(mirror.detach)
+            closing.callback(end_work)
+            return cls(state, scope, mirror, sites.warm, closing.close)
+        except BaseException:
+            closing.close()
+            raise
+
+    def session(self, region: str | None = None) -> boto3.Session:
+        """A plain boto3 session: SageMaker is ours, every other service moto's, nothing reaches the network."""
+        plain = botocore.session.Session()
+        # An endpoint in the environment or the user's configuration is meant for another account than this.
+        plain.set_default_client_config(Config(ignore_configured_endpoint_urls=True))
+        return boto3.Session(
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
+            region_name=region or self.region,
+            botocore_session=plain,
+        )
+
+    def client(self, service: str, region: str | None = None) -> Client:
+        """A boto3 client, made once per service and region."""
+        key = (service, region or self.region)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self.session(key[1]).client(service)
+            return self._clients[key]
+
+    def ensure_role(self, arn: str) -> None:
+        """Make an execution role unless it exists; IAM starts empty whenever the account is opened.
+
+        Args:
+            arn: ``arn:aws:iam::ACCOUNT:role/PATH/NAME``.
+        """
+        from moto.iam.models import iam_backends  # noqa: PLC0415 - 0.1 s and 25 MB that not every command needs
+
+        resource = arn.split(":role/", 1)[1]
+        path, _, name = resource.rpartition("/")
+        roles = iam_backends[arn.split(":")[4]][naming.partition(self.region)]
+        if name not in {role.name for role in roles.roles.values()}:
+            roles.create_role(
+                role_name=name,
+                assume_role_policy_document=json.dumps(_TRUST),
+                path=f"/{path}/" if path else "/",
+                permissions_boundary=None,
+                description="",
+                tags=[],
+                max_session_duration="3600",
+            )
+
+    def ensure_bucket(self, name: str, *, versioned: bool = True) -> None:
+        """Make a bucket unless it exists; `versioned` also turns versions on for one that exists."""
+        backend = s3_backends[self.account_id][naming.partition(self.region)]
+        with self._mirror.changing():
+            if name not in s3_backends.bucket_accounts:
+                backend.create_bucket(name, self.region)
+            if versioned and not backend.get_bucket(name).is_versioned:
+                backend.put_bucket_versioning(name, "Enabled")
+
+    def close(self) -> None:
+        """Stop what runs, let go of the directory and give botocore back; a second call does nothing."""
+        end, self._end = self._end, None
+        if end is not None:
+            end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _control_plane(
+    store: Store, sites: Sites, new_id: Callable[[int], str], parallel_jobs: int, patience: float
+) -> tuple[AccountFront, Callable[[], None]]:
+    """SageMaker over a store, and what ends its work."""
+    close_abandoned(store, sites.clock().timestamp())
+    jobs = Jobs(store, sites.site, sites.clock)
+    executions = Executions(
+        store,
+        sites.objects,
+        lambda scope: DirectControl(scope, sagemaker_model, front.perform, jobs),
+        clock=sites.clock,
+        new_id=new_id,
+        parallel_steps=parallel_jobs,
+    )
+    service = Service(
+        store=store,
+        objects=sites.objects,
+        jobs=jobs,
+        executions=executions,
+        preflight=lambda definition, values: preflight(definition, values, sites.images, sites.isolation),
+        clock=sites.clock,
+        new_id=new_id,
+    )
+    front = AccountFront(service, OPERATIONS, JobLogs(store, sites.log), sites.mirror, sites.home.region)
+
+    def end_work() -> None:
+        executions.stop_all()
+        jobs.stop_all()
+        ended = jobs.wait_all(patience)
+        # Whatever still runs dies with the processes that started it.
+        sites.warm.close()
+        sites.isolation.close()
+        if not ended:
+            jobs.wait_all(None)
+        executions.wait_all()
+
+    return front, end_work

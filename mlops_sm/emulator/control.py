@@ -1,0 +1,95 @@
+"""SageMaker as the pipeline service calls it: the operations themselves, without HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mlops_sm.checks.service import ServiceModel, Shape
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.jobs import Jobs
+from mlops_sm.emulator.protocol import render
+from mlops_sm.emulator.store import Kind, Scope
+from mlops_sm.emulator.validation import read_request
+from mlops_sm.engine import as_text
+from mlops_sm.local.handlers import ServiceError
+
+Perform = Callable[[Scope, str, dict[str, Json]], Mapping[str, Json]]
+"""Performs an operation of a scope on a validated request; raises AwsError."""
+
+_STOPS: Mapping[str, tuple[Kind, str, str]] = {
+    "DescribeProcessingJob": (Kind.PROCESSING_JOB, "ProcessingJobName", "StopProcessingJob"),
+    "DescribeTrainingJob": (Kind.TRAINING_JOB, "TrainingJobName", "StopTrainingJob"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DirectControl:
+    """The `ControlPlane` of the executions of one scope.
+
+    Attributes:
+        scope: Account and region.
+        model: SageMaker's service model.
+        perform: The operations.
+        jobs: Knows when a job ends.
+    """
+
+    scope: Scope
+    model: Callable[[], ServiceModel]
+    perform: Perform
+    jobs: Jobs
+
+    def call(self, operation: str, request: Mapping[str, Json]) -> dict[str, Json]:
+        """Call an operation.
+
+        Raises:
+            ServiceError: It was refused.
+        """
+        shapes = self.model().operation_model(operation)
+        try:
+            asked = read_request(as_service_takes(dict(request), shapes.input_shape), shapes.input_shape)
+            answer = self.perform(self.scope, operation, asked)
+        except AwsError as error:
+            raise ServiceError(error.code, error.message) from error
+        return dict(render(answer, shapes.output_shape)) if shapes.output_shape is not None else {}
+
+    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: threading.Event) -> dict[str, Json]:
+        """The Describe response once the job has ended; when `stop` is set, the job is stopped first.
+
+        Raises:
+            ServiceError: The job is gone.
+        """
+        kind, name_member, stop_operation = _STOPS[describe]
+
+        def end() -> None:
+            try:
+                self.call(stop_operation, request)
+            except ServiceError:
+                # It has ended in between, or somebody else has stopped it; the waiter sees which.
+                return
+
+        self.jobs.wait(self.scope.arn(kind, request[name_member]), end, stop)
+        return self.call(describe, request)
+
+
+def as_service_takes(value: Json, shape: Shape) -> Json:
+    """Arguments with numbers and booleans written as text where the service's model wants text.
+
+    A parameter keeps its type wherever it stands alone; only the slot knows that it takes text.
+    """
+    match shape.type_name:
+        case "structure" if isinstance(value, dict):
+            members = shape.members
+            return {
+                name: as_service_takes(item, members[name]) if name in members else item for name, item in value.items()
+            }
+        case "list" if isinstance(value, list):
+            return [as_service_takes(item, shape.member) for item in value]
+        case "map" if isinstance(value, dict):
+            return {key: as_service_takes(item, shape.value) for key, item in value.items()}
+        case "string" if isinstance(value, bool | int | float):
+            return as_text(value)
+        case _:
+            return value

@@ -1,0 +1,182 @@
+"""The account's SQLite file: opened, proved to be ours and intact, written in transactions by one process."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from mlops_sm.errors import Problem, RefusedError
+
+FILE_NAME: Final = "account.db"
+
+_APPLICATION_ID: Final = 0x6D6C736D  # "mlsm": tells our file from any other SQLite database
+_SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE entities (
+  account TEXT NOT NULL, region TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+  parent TEXT NOT NULL, arn TEXT NOT NULL, status TEXT NOT NULL,
+  created REAL NOT NULL, modified REAL NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (account, region, kind, name)
+);
+CREATE UNIQUE INDEX entities_arn ON entities (arn);
+CREATE INDEX entities_created ON entities (account, region, kind, parent, created, name);
+CREATE INDEX entities_status ON entities (kind, status);
+CREATE TABLE steps (
+  execution TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL, status TEXT NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (execution, position)
+) WITHOUT ROWID;
+CREATE TABLE tags (
+  arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (arn, key)
+);
+CREATE TABLE tokens (
+  account TEXT NOT NULL, region TEXT NOT NULL, operation TEXT NOT NULL, token TEXT NOT NULL,
+  request TEXT NOT NULL, answer TEXT NOT NULL,
+  PRIMARY KEY (account, region, operation, token)
+) WITHOUT ROWID;
+CREATE TABLE buckets (
+  account TEXT NOT NULL, partition TEXT NOT NULL, name TEXT NOT NULL PRIMARY KEY, state BLOB NOT NULL
+);
+CREATE TABLE objects (
+  bucket TEXT NOT NULL, key TEXT NOT NULL, contents TEXT NOT NULL, state BLOB NOT NULL,
+  PRIMARY KEY (bucket, key)
+);
+CREATE TABLE uploads (
+  bucket TEXT NOT NULL, id TEXT NOT NULL, state BLOB NOT NULL,
+  PRIMARY KEY (bucket, id)
+);
+CREATE TABLE parts (
+  bucket TEXT NOT NULL, upload TEXT NOT NULL, number INTEGER NOT NULL, contents TEXT NOT NULL, state BLOB NOT NULL,
+  PRIMARY KEY (bucket, upload, number)
+);
+"""
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One connection, one lock. Every statement outside `transaction` is a transaction of its own.
+
+    Args:
+        path: The file; made when it is not there.
+
+    Raises:
+        RefusedError: E542, the file is damaged; E543, it is not ours or was written by another version; E541, the
+            file system refuses.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        except sqlite3.OperationalError as error:
+            raise RefusedError(_unusable(path, error)) from error
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a SELECT."""
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement that writes; returns how many rows it changed."""
+        with self._lock:
+            return self._connection.execute(sql, parameters).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is written together or not at all; transactions may be nested and are then one."""
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._depth = 1
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself when the disk was full.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth = 0
+
+    def close(self) -> None:
+        """Fold the log back into the file and let go."""
+        with self._lock:
+            self._connection.close()
+
+    def _prepare(self) -> None:
+        try:
+            (damage,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            if damage != "ok":
+                raise RefusedError(_damaged(self.path, damage))
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+            (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            # A write that is in the log survives the death of this process; NORMAL spares a disk flush per write.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            if tables == 0:
+                self._create()
+            elif (application, version) != (_APPLICATION_ID, _SCHEMA_VERSION):
+                raise RefusedError(_foreign(self.path, application, version))
+        except sqlite3.OperationalError as error:
+            raise RefusedError(_unusable(self.path, error)) from error
+        except sqlite3.DatabaseError as error:
+            raise RefusedError(_damaged(self.path, str(error))) from error
+
+    def _create(self) -> None:
+        self._connection.executescript(
+            f"BEGIN IMMEDIATE;\n{_SCHEMA}\n"
+            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_SCHEMA_VERSION};\nCOMMIT;"
+        )
+
+
+def _aside(path: Path) -> str:
+    return f"mv {path.parent} {path.parent}.old"
+
+
+def _damaged(path: Path, detail: str) -> Problem:
+    return Problem(
+        "E542",
+        str(path),
+        f"the local account's database is damaged: {detail}",
+        f"It was left as it is. To start with an empty account: {_aside(path)}. What SQLite can still read of it: "
+        f'sqlite3 "{path}" .recover. The contents of S3 objects are plain files in {path.parent / "objects"}.',
+    )
+
+
+def _foreign(path: Path, application: int, version: int) -> Problem:
+    if application != _APPLICATION_ID:
+        what = "this SQLite file was not written by the local account"
+    else:
+        what = f"the state was written by another version of mlops-sm (schema {version}, not {_SCHEMA_VERSION})"
+    return Problem(
+        "E543",
+        str(path),
+        what,
+        "It was left as it is. Use the version that wrote it, name another folder with --state, or start anew: "
+        + _aside(path),
+    )
+
+
+def _unusable(path: Path, error: sqlite3.OperationalError) -> Problem:
+    return Problem(
+        "E541",
+        str(path),
+        f"the local account's database cannot be used: {error}",
+        "Make sure that the folder can be written to and the disk has room, or name another folder with --state.",
+    )

@@ -1,0 +1,123 @@
+"""Decides who answers a request: our operations, our log reader, or moto with its S3 mirrored to disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from mlops_sm.checks.service import sagemaker_model, service_model
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.bridge import Arrival
+from mlops_sm.emulator.errors import unknown_operation
+from mlops_sm.emulator.logs import GROUPS, JobLogs, group_of
+from mlops_sm.emulator.mirror import Mirror, UnsavedError
+from mlops_sm.emulator.protocol import Answer, answer, refuse
+from mlops_sm.emulator.service import Call, Operation, Service
+from mlops_sm.emulator.store import Scope
+
+_SAGEMAKER: Final = "sagemaker"
+_S3_WRITERS: Final = frozenset({"s3", "s3-control", "cloudformation"})
+"""Services of moto that change S3's state."""
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_log = logging.getLogger(__name__)
+
+
+class AccountFront:
+    """The front of an open account.
+
+    Args:
+        service: What operations work with.
+        operations: SageMaker's operations by name.
+        logs: The job logs.
+        mirror: S3's state.
+        region: Of requests that are not signed.
+    """
+
+    def __init__(
+        self, service: Service, operations: Mapping[str, Operation], logs: JobLogs, mirror: Mirror, region: str
+    ) -> None:
+        self._region = region
+        self._service = service
+        self._operations = operations
+        self._logs = logs
+        self._mirror = mirror
+
+    def answer(self, arrival: Arrival, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - an Answer or what moto returns
+        """Answer a request or have it answered."""
+        if arrival.service == _SAGEMAKER:
+            return self._sagemaker(arrival)
+        if arrival.service.startswith(f"{_SAGEMAKER}-"):
+            return refuse(unknown_operation(arrival.service, arrival.operation))
+        if arrival.service == "logs":
+            read = self._read_logs(arrival)
+            if read is not None:
+                return read
+        if arrival.service not in _S3_WRITERS or arrival.request.method in _READS:
+            return forward()
+        return self._mirrored(forward)
+
+    def answer_plain(self, method: str, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
+        """Answer a request that did not come from botocore, such as one to a presigned URL."""
+        return forward() if method in _READS else self._mirrored(forward)
+
+    def perform(self, scope: Scope, operation: str, request: dict[str, Json]) -> Mapping[str, Json]:
+        """Perform an operation of SageMaker on a validated request.
+
+        Raises:
+            AwsError: It was refused, or it is not available here.
+        """
+        performed = self._operations.get(operation)
+        if performed is None:
+            raise unknown_operation(_SAGEMAKER, operation)
+        return performed(Call(service=self._service, scope=scope, operation=operation, request=request))
+
+    def _mirrored(self, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
+        try:
+            with self._mirror.changing():
+                return forward()
+        except UnsavedError as error:
+            _log.warning("a change of S3 could not be saved and was taken back: %s", error)
+            return _not_saved(str(error))
+
+    def _sagemaker(self, arrival: Arrival) -> Answer:
+        if arrival.operation not in self._operations:
+            return refuse(unknown_operation(_SAGEMAKER, arrival.operation))
+        scope = self._scope(arrival)
+        return answer(
+            sagemaker_model(),
+            arrival.operation,
+            arrival.body(),
+            lambda request: self.perform(scope, arrival.operation, request),
+        )
+
+    def _read_logs(self, arrival: Arrival) -> Answer | None:
+        reads: dict[str, Callable[[Scope, Mapping[str, Json]], dict[str, Json]]] = {
+            "DescribeLogStreams": self._logs.describe_streams,
+            "GetLogEvents": self._logs.get_events,
+            "FilterLogEvents": self._logs.filter_events,
+        }
+        read = reads.get(arrival.operation)
+        if read is None or _log_group(arrival.body()) not in GROUPS:
+            return None
+        scope = self._scope(arrival)
+        return answer(service_model("logs"), arrival.operation, arrival.body(), lambda request: read(scope, request))
+
+    def _scope(self, arrival: Arrival) -> Scope:
+        return Scope(arrival.account, arrival.region or self._region)
+
+
+def _log_group(body: bytes) -> str:
+    try:
+        request = json.loads(body)
+    except ValueError:
+        return ""
+    return group_of(request) if isinstance(request, dict) else ""
+
+
+def _not_saved(detail: str) -> Answer:
+    # 507 is not among the statuses that botocore retries.
+    text = f"The local account could not save the change: {detail}. Nothing was changed."
+    body = f"<Error><Code>InsufficientStorage</Code><Message>{text}</Message></Error>"
+    return Answer(507, {"Content-Type": "application/xml"}, body.encode())

@@ -1,0 +1,254 @@
+"""CloudWatch Logs' reads on the two log groups of SageMaker jobs, answered from the jobs' log files.
+
+A log file carries no times, so every event has the time at which its job started. Tokens are byte offsets: a reader
+that follows a running job reads each line once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.jobs import ACTIVE
+from mlops_sm.emulator.store import Condition, Entity, Kind, Scope, Store
+
+GROUPS: Final[Mapping[str, Kind]] = {
+    "/aws/sagemaker/ProcessingJobs": Kind.PROCESSING_JOB,
+    "/aws/sagemaker/TrainingJobs": Kind.TRAINING_JOB,
+}
+
+# Limits of CloudWatch Logs (API reference of GetLogEvents, FilterLogEvents and DescribeLogStreams).
+_MAX_EVENTS: Final = 10_000
+_MAX_ANSWER_BYTES: Final = 1 << 20
+_MAX_EVENT_BYTES: Final = 256 * 1024
+_MAX_STREAMS: Final = 50
+_TAIL_BLOCK: Final = 64 * 1024
+
+
+class _Line(NamedTuple):
+    start: int
+    end: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobLogs:
+    """The log streams of the jobs of every scope.
+
+    Attributes:
+        store: Knows the jobs.
+        path: Where a job's log file is.
+    """
+
+    store: Store
+    path: Callable[[Entity], Path]
+
+    def describe_streams(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
+        """DescribeLogStreams: one stream per job."""
+        kind = _kind(request)
+        prefix = request.get("logStreamNamePrefix") or ""
+        by_time = request.get("orderBy") == "LastEventTime"
+        if by_time and prefix:
+            raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
+        conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
+        jobs = self.store.select(
+            scope,
+            kind,
+            conditions=conditions,
+            sort="created" if by_time else "name",
+            descending=bool(request.get("descending")),
+        )
+        streams = [job for job in jobs if _stream(job).startswith(prefix) and self.path(job).exists()]
+        start = _offset(request.get("nextToken"))
+        end = start + min(request.get("limit") or _MAX_STREAMS, _MAX_STREAMS)
+        answer: dict[str, Json] = {"logStreams": [self._describe(job) for job in streams[start:end]]}
+        if end < len(streams):
+            answer["nextToken"] = f"f/{end}"
+        return answer
+
+    def get_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
+        """GetLogEvents: lines of one stream, forwards from a place or backwards from it."""
+        job = self._job(scope, _kind(request), request["logStreamName"])
+        limit = min(request.get("limit") or _MAX_EVENTS, _MAX_EVENTS)
+        token = request.get("nextToken")
+        path = self.path(job)
+        if not path.exists():
+            lines, place = [], 0
+        elif token is None and not request.get("startFromHead"):
+            place = path.stat().st_size
+            lines = _backwards(path, place, limit, whole=job.status not in ACTIVE)
+        elif token is not None and token.startswith("b/"):
+            place = _offset(token)
+            lines = _backwards(path, place, limit, whole=True)
+        else:
+            place = _offset(token)
+            lines = _forwards(path, place, limit, whole=job.status not in ACTIVE)
+        time = _time(job)
+        inside = _in_range(time, request)
+        events = [{"timestamp": time, "message": line.message, "ingestionTime": time} for line in lines if inside]
+        first, last = (lines[0].start, lines[-1].end) if lines else (place, place)
+        return {"events": events, "nextForwardToken": f"f/{last:056d}", "nextBackwardToken": f"b/{first:056d}"}
+
+    def filter_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
+        """FilterLogEvents: lines of several streams, one stream after the other in order of their start."""
+        kind = _kind(request)
+        names = request.get("logStreamNames")
+        if names:
+            jobs = [self._job(scope, kind, name) for name in names]
+        else:
+            prefix = request.get("logStreamNamePrefix") or ""
+            conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
+            jobs = [
+                job for job in self.store.select(scope, kind, conditions=conditions) if _stream(job).startswith(prefix)
+            ]
+        terms = _terms(request.get("filterPattern") or "")
+        limit = min(request.get("limit") or _MAX_EVENTS, _MAX_EVENTS)
+        index, offset = _position(request.get("nextToken"))
+        events: list[dict[str, Json]] = []
+        read = 0
+        for number, job in enumerate(jobs[index:], start=index):
+            time, path = _time(job), self.path(job)
+            if path.exists() and _in_range(time, request):
+                for line in _forwards(path, offset, _MAX_EVENTS, whole=job.status not in ACTIVE):
+                    read += line.end - line.start
+                    if all(term in line.message for term in terms):
+                        events.append(_found(job, line, time))
+                    offset = line.end
+                    if len(events) >= limit or read >= _MAX_ANSWER_BYTES:
+                        return {"events": events, "nextToken": f"{number}/{offset}", "searchedLogStreams": []}
+            offset = 0
+        return {"events": events, "searchedLogStreams": []}
+
+    def _describe(self, job: Entity) -> dict[str, Json]:
+        time = _time(job)
+        name = _stream(job)
+        group = next(group for group, kind in GROUPS.items() if kind is job.kind)
+        return {
+            "logStreamName": name,
+            "creationTime": int(job.created * 1000),
+            "firstEventTimestamp": time,
+            "lastEventTimestamp": time,
+            "lastIngestionTime": int(job.modified * 1000),
+            "uploadSequenceToken": "0",
+            "arn": f"{job.scope.arn(job.kind, '').split(':sagemaker:')[0]}:logs:{job.scope.region}:{job.scope.account}"
+            f":log-group:{group}:log-stream:{name}",
+            "storedBytes": 0,
+        }
+
+    def _job(self, scope: Scope, kind: Kind, stream: str) -> Entity:
+        job = self.store.get(scope, kind, stream.split("/", 1)[0])
+        if job is None or _stream(job) != stream:
+            raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
+        return job
+
+
+def group_of(request: Mapping[str, Json]) -> str:
+    """The log group that a request names, by name or by ARN."""
+    name: str = request.get("logGroupName") or request.get("logGroupIdentifier") or ""
+    return name.split(":log-group:", 1)[-1].removesuffix(":*")
+
+
+def _kind(request: Mapping[str, Json]) -> Kind:
+    return GROUPS[group_of(request)]
+
+
+def _stream(job: Entity) -> str:
+    return f"{job.name}/algo-1-{int(job.created * 1000)}"
+
+
+def _time(job: Entity) -> int:
+    started = job.body.get("ProcessingStartTime") or job.body.get("TrainingStartTime") or job.created
+    return int(started * 1000)
+
+
+def _found(job: Entity, line: _Line, time: int) -> dict[str, Json]:
+    return {
+        "logStreamName": _stream(job),
+        "timestamp": time,
+        "message": line.message,
+        "ingestionTime": time,
+        "eventId": f"{int(job.created * 1_000_000):020d}{line.start:036d}",
+    }
+
+
+def _in_range(time: int, request: Mapping[str, Json]) -> bool:
+    low, high = request.get("startTime"), request.get("endTime")
+    return (low is None or time >= low) and (high is None or time < high)
+
+
+def _forwards(path: Path, offset: int, limit: int, *, whole: bool) -> list[_Line]:
+    """Lines from a byte offset on; an unfinished last line only when `whole`."""
+    with path.open("rb") as log:
+        log.seek(offset)
+        return _read(log, limit, _MAX_ANSWER_BYTES, whole=whole)
+
+
+def _backwards(path: Path, offset: int, limit: int, *, whole: bool) -> list[_Line]:
+    """The last lines before a byte offset, in the file's order."""
+    with path.open("rb") as log:
+        start = offset
+        block = b""
+        while start > 0 and offset - start < _MAX_ANSWER_BYTES and block.count(b"\n") <= limit:
+            step = min(_TAIL_BLOCK, start)
+            start -= step
+            log.seek(start)
+            block = log.read(step) + block
+        if start > 0:
+            # The first line in the block began before it.
+            start += block.find(b"\n") + 1
+        log.seek(start)
+        lines = [line for line in _read(log, sys.maxsize, sys.maxsize, whole=whole) if line.end <= offset]
+    return lines[-limit:]
+
+
+def _read(log: BinaryIO, limit: int, max_bytes: int, *, whole: bool) -> list[_Line]:
+    lines: list[_Line] = []
+    size = 0
+    while len(lines) < limit and size < max_bytes:
+        start = log.tell()
+        line = log.readline(_MAX_EVENT_BYTES)
+        unfinished = not line.endswith(b"\n") and len(line) < _MAX_EVENT_BYTES
+        if not line or (unfinished and not whole):
+            break
+        size += len(line)
+        lines.append(_Line(start, log.tell(), line.decode(errors="replace").rstrip("\r\n")))
+    return lines
+
+
+def _offset(token: str | None) -> int:
+    if token is None:
+        return 0
+    try:
+        return int(token.split("/", 1)[1])
+    except (IndexError, ValueError):
+        raise _invalid("The specified nextToken is invalid.") from None
+
+
+def _position(token: str | None) -> tuple[int, int]:
+    if token is None:
+        return 0, 0
+    try:
+        index, offset = token.split("/")
+        return int(index), int(offset)
+    except ValueError:
+        raise _invalid("The specified nextToken is invalid.") from None
+
+
+def _terms(pattern: str) -> list[str]:
+    """The words of a filter pattern, all of which a line must hold."""
+    if pattern.startswith(("{", "[", "%")) or any(word.startswith(("?", "-")) for word in pattern.split()):
+        raise _invalid("Only plain and quoted terms are available as filterPattern in the local account.")
+    try:
+        return shlex.split(pattern)
+    except ValueError:
+        raise _invalid("Invalid filter pattern") from None
+
+
+def _invalid(message: str) -> AwsError:
+    return AwsError("InvalidParameterException", message)

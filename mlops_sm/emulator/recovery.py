@@ -1,0 +1,71 @@
+"""What a dead owner left running: marked with a reason that says so, before anybody can look."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator import jobs, runner
+from mlops_sm.emulator.store import Entity, Kind, Store
+from mlops_sm.engine import ExecutionStatus
+
+_REASON: Final = (
+    "InternalServerError: the process that owned the local account ended before this {what} did. Please start it again."
+)
+_OPEN_STEPS: Final = frozenset({"Starting", "Executing", "Stopping"})
+_END_MEMBERS: Final = {Kind.PROCESSING_JOB: "ProcessingEndTime", Kind.TRAINING_JOB: "TrainingEndTime"}
+
+
+def close_abandoned(store: Store, now: float) -> list[str]:
+    """Mark jobs, steps and executions that no process runs any more; returns their ARNs.
+
+    What had been asked to stop is Stopped, the rest is Failed.
+
+    Args:
+        store: The account's, of which the caller is the only owner.
+        now: Epoch seconds.
+    """
+    closed: list[str] = []
+    with store.transaction():
+        for kind in (Kind.PROCESSING_JOB, Kind.TRAINING_JOB):
+            for job in store.in_status(kind, jobs.ACTIVE):
+                store.save(_closed_job(job, now))
+                closed.append(job.arn)
+        for execution in store.in_status(Kind.EXECUTION, runner.ACTIVE):
+            _close_steps(store, execution, now)
+            store.save(_closed_execution(execution, now))
+            closed.append(execution.arn)
+    return closed
+
+
+def _closed_job(job: Entity, now: float) -> Entity:
+    stopped = job.status == jobs.STOPPING
+    status = "Stopped" if stopped else "Failed"
+    changes: dict[str, Json] = {_END_MEMBERS[job.kind]: now}
+    if not stopped:
+        changes["FailureReason"] = _REASON.format(what="job")
+    if job.kind is Kind.TRAINING_JOB:
+        transitions = [dict(transition) for transition in job.body["SecondaryStatusTransitions"]]
+        transitions[-1]["EndTime"] = now
+        message = changes.get("FailureReason", "Training job stopped")
+        transitions.append({"Status": status, "StartTime": now, "EndTime": now, "StatusMessage": message})
+        changes |= {"SecondaryStatusTransitions": transitions, "SecondaryStatus": status}
+    return job.with_body(changes, modified=now, status=status)
+
+
+def _close_steps(store: Store, execution: Entity, now: float) -> None:
+    stopped = execution.status == ExecutionStatus.STOPPING
+    for position, step in store.steps(execution.arn):
+        if step["StepStatus"] not in _OPEN_STEPS:
+            continue
+        step |= {"StepStatus": "Stopped" if stopped else "Failed", "EndTime": now}
+        if not stopped:
+            step["FailureReason"] = _REASON.format(what="step")
+        store.put_step(execution.arn, position, step["StepName"], step)
+
+
+def _closed_execution(execution: Entity, now: float) -> Entity:
+    if execution.status == ExecutionStatus.STOPPING:
+        return execution.with_body({}, modified=now, status=ExecutionStatus.STOPPED)
+    reason = _REASON.format(what="execution")
+    return execution.with_body({"FailureReason": reason}, modified=now, status=ExecutionStatus.FAILED)

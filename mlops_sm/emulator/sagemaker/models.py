@@ -1,0 +1,73 @@
+"""Models: Create, Describe, List, Delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.pages import Listing, list_page
+from mlops_sm.emulator.sagemaker.tags import tag_new
+from mlops_sm.emulator.service import Call, Operation, find
+from mlops_sm.emulator.store import Entity, Kind
+
+
+def create_model(call: Call) -> dict[str, Json]:
+    """Keep a model; nothing is loaded until something serves it."""
+    request = call.request
+    if "PrimaryContainer" in request and "Containers" in request:
+        raise invalid("You can't specify both PrimaryContainer and Containers in the request.")
+    if "PrimaryContainer" not in request and not request.get("Containers"):
+        raise invalid("The request has neither a PrimaryContainer nor Containers.")
+    name, now = request["ModelName"], call.now()
+    body = {"EnableNetworkIsolation": False, **call.members()}
+    entity = Entity(
+        scope=call.scope,
+        kind=Kind.MODEL,
+        name=name,
+        arn=call.scope.arn(Kind.MODEL, name),
+        created=now,
+        modified=now,
+        body=body,
+    )
+    with call.store.transaction():
+        if not call.store.add(entity):
+            raise invalid(f'Cannot create already existing model "{entity.arn}".')
+        tag_new(call, entity.arn)
+    return {"ModelArn": entity.arn}
+
+
+def describe_model(call: Call) -> dict[str, Json]:
+    """A model as it was created."""
+    entity = find(call, Kind.MODEL, call.request["ModelName"], _missing)
+    return {**entity.body, "ModelArn": entity.arn, "CreationTime": entity.created}
+
+
+def delete_model(call: Call) -> dict[str, Json]:
+    """Forget a model; its artifacts stay where they are."""
+    call.store.delete(find(call, Kind.MODEL, call.request["ModelName"], _missing))
+    return {}
+
+
+def list_models(call: Call) -> dict[str, Json]:
+    """One page of models."""
+    return list_page(call, _LISTING)
+
+
+def _summary(entity: Entity) -> dict[str, Json]:
+    return {"ModelName": entity.name, "ModelArn": entity.arn, "CreationTime": entity.created}
+
+
+def _missing(arn: str) -> AwsError:
+    return invalid(f'Could not find model "{arn}".')
+
+
+_LISTING: Final = Listing(kind=Kind.MODEL, member="Models", summary=_summary, descending=True)
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "CreateModel": create_model,
+    "DescribeModel": describe_model,
+    "DeleteModel": delete_model,
+    "ListModels": list_models,
+}

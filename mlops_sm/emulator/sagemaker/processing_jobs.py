@@ -1,0 +1,123 @@
+"""Processing jobs: Create, Describe, List, Stop. They run whether a pipeline or a client creates them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS, STOPPING, JobFamily
+from mlops_sm.emulator.pages import Listing, list_page
+from mlops_sm.emulator.sagemaker.tags import tag_new
+from mlops_sm.emulator.service import Call, Operation, find
+from mlops_sm.emulator.store import Entity, Kind
+from mlops_sm.local.jobs import JobOutcome, run_processing
+
+MAX_RUNTIME: Final = 86_400
+"""Seconds; what the service fills in for a StoppingCondition that is not given."""
+
+
+def create_processing_job(call: Call) -> dict[str, Json]:
+    """Start a processing job."""
+    name, now = call.request["ProcessingJobName"], call.now()
+    body = call.members()
+    body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
+    for output in (body.get("ProcessingOutputConfig") or {}).get("Outputs") or []:
+        output.setdefault("AppManaged", False)
+    entity = Entity(
+        scope=call.scope,
+        kind=Kind.PROCESSING_JOB,
+        name=name,
+        arn=call.scope.arn(Kind.PROCESSING_JOB, name),
+        created=now,
+        modified=now,
+        status=IN_PROGRESS,
+        body=body,
+    )
+    with call.store.transaction():
+        if not call.store.add(entity):
+            raise AwsError(
+                "ResourceInUse",
+                "Processing job names must be unique within an AWS account and region, and a processing job with this "
+                f"name already exists ({entity.arn})",
+            )
+        tag_new(call, entity.arn)
+    call.service.jobs.start(entity, call.members(), FAMILY)
+    return {"ProcessingJobArn": entity.arn}
+
+
+def describe_processing_job(call: Call) -> dict[str, Json]:
+    """A processing job as it stands now."""
+    entity = _job(call)
+    return {**entity.body, **_summary(entity)}
+
+
+def list_processing_jobs(call: Call) -> dict[str, Json]:
+    """One page of processing jobs."""
+    return list_page(call, _LISTING)
+
+
+def stop_processing_job(call: Call) -> dict[str, Json]:
+    """Ask a running job to end."""
+    with call.store.transaction():
+        entity = _job(call)
+        if entity.status not in ACTIVE:
+            raise invalid(f"The request was rejected because the processing job is in status {entity.status}.")
+        if entity.status != STOPPING:
+            call.store.save(entity.with_body({}, modified=call.now(), status=STOPPING))
+    call.service.jobs.request_stop(entity.arn)
+    return {}
+
+
+def _job(call: Call) -> Entity:
+    name = call.request["ProcessingJobName"]
+    return find(call, Kind.PROCESSING_JOB, name, lambda _: invalid(f"Could not find requested job with name: {name}"))
+
+
+def _summary(entity: Entity) -> dict[str, Json]:
+    return {
+        "ProcessingJobName": entity.name,
+        "ProcessingJobArn": entity.arn,
+        "CreationTime": entity.created,
+        "LastModifiedTime": entity.modified,
+        "ProcessingJobStatus": entity.status,
+        "ProcessingEndTime": entity.body.get("ProcessingEndTime"),
+        "FailureReason": entity.body.get("FailureReason"),
+        "ExitMessage": entity.body.get("ExitMessage"),
+    }
+
+
+def _progress(entity: Entity, status: str, _message: str, now: float) -> Entity:
+    if status != "Processing":
+        return entity
+    return entity.with_body({"ProcessingStartTime": now}, modified=now)
+
+
+def _finish(entity: Entity, outcome: JobOutcome, now: float) -> Entity:
+    changes: dict[str, Json] = {
+        # The end of the process: uploads come after it, as LastModifiedTime shows.
+        "ProcessingEndTime": outcome.ended.timestamp(),
+        "FailureReason": outcome.failure_reason,
+        "ExitMessage": outcome.exit_message,
+    }
+    if outcome.exit_code is not None:
+        changes["ProcessingStartTime"] = outcome.started.timestamp()
+    return entity.with_body(changes, modified=now, status=outcome.status.value)
+
+
+FAMILY: Final = JobFamily(kind=Kind.PROCESSING_JOB, run=run_processing, progress=_progress, finish=_finish)
+
+_LISTING: Final = Listing(
+    kind=Kind.PROCESSING_JOB,
+    member="ProcessingJobSummaries",
+    summary=_summary,
+    sort={"CreationTime": "created", "Name": "name", "Status": "status"},
+)
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "CreateProcessingJob": create_processing_job,
+    "DescribeProcessingJob": describe_processing_job,
+    "ListProcessingJobs": list_processing_jobs,
+    "StopProcessingJob": stop_processing_job,
+}

@@ -1,0 +1,168 @@
+"""Training jobs: Create, Describe, List, Stop, with the secondary statuses they go through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS, STOPPING, JobFamily
+from mlops_sm.emulator.pages import Listing, list_page
+from mlops_sm.emulator.sagemaker.tags import tag_new
+from mlops_sm.emulator.service import Call, Operation, find
+from mlops_sm.emulator.store import Entity, Kind
+from mlops_sm.local.jobs import JobOutcome, run_training
+
+_TERMINAL: Final = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"})
+_TRANSITIONS: Final = "SecondaryStatusTransitions"
+_DEFAULTS: Final[Mapping[str, Json]] = {
+    "EnableNetworkIsolation": False,
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
+}
+"""Members that the service always shows."""
+_ENDS: Final[Mapping[str, str]] = {
+    "Completed": "Training job completed",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+
+
+def create_training_job(call: Call) -> dict[str, Json]:
+    """Start a training job."""
+    name, now = call.request["TrainingJobName"], call.now()
+    entity = Entity(
+        scope=call.scope,
+        kind=Kind.TRAINING_JOB,
+        name=name,
+        arn=call.scope.arn(Kind.TRAINING_JOB, name),
+        created=now,
+        modified=now,
+        status=IN_PROGRESS,
+        body={**_DEFAULTS, **call.members()},
+    )
+    entity = _enter(entity, "Starting", "Starting the training job", now)
+    with call.store.transaction():
+        if not call.store.add(entity):
+            raise AwsError(
+                "ResourceInUse",
+                "Training job names must be unique within an AWS account and region, and a training job with this name "
+                f"already exists ({entity.arn})",
+            )
+        tag_new(call, entity.arn)
+    call.service.jobs.start(entity, call.members(), FAMILY)
+    return {"TrainingJobArn": entity.arn}
+
+
+def describe_training_job(call: Call) -> dict[str, Json]:
+    """A training job as it stands now."""
+    entity = _job(call)
+    return {**entity.body, **_summary(entity)}
+
+
+def list_training_jobs(call: Call) -> dict[str, Json]:
+    """One page of training jobs."""
+    if {"WarmPoolStatusEquals", "TrainingPlanArnEquals"} & call.request.keys():
+        # No job here has a warm pool or a plan.
+        return {"TrainingJobSummaries": []}
+    return list_page(call, _LISTING)
+
+
+def stop_training_job(call: Call) -> dict[str, Json]:
+    """Ask a running job to end."""
+    with call.store.transaction():
+        entity = _job(call)
+        if entity.status not in ACTIVE:
+            raise invalid(f"The request was rejected because the training job is in status {entity.status}.")
+        if entity.status != STOPPING:
+            stopping = _enter(entity, "Stopping", "Stopping the training job", call.now())
+            call.store.save(stopping.with_body({}, modified=stopping.modified, status=STOPPING))
+    call.service.jobs.request_stop(entity.arn)
+    return {}
+
+
+def _job(call: Call) -> Entity:
+    return find(
+        call, Kind.TRAINING_JOB, call.request["TrainingJobName"], lambda _: invalid("Requested resource not found.")
+    )
+
+
+def _summary(entity: Entity) -> dict[str, Json]:
+    return {
+        "TrainingJobName": entity.name,
+        "TrainingJobArn": entity.arn,
+        "CreationTime": entity.created,
+        "LastModifiedTime": entity.modified,
+        "TrainingJobStatus": entity.status,
+        "TrainingEndTime": entity.body.get("TrainingEndTime"),
+        "SecondaryStatus": entity.body["SecondaryStatus"],
+    }
+
+
+def _enter(entity: Entity, status: str, message: str, now: float) -> Entity:
+    """The entity in another secondary status; the one before ends at the same moment."""
+    before = [dict(transition) for transition in entity.body.get(_TRANSITIONS, [])]
+    if before and before[-1]["Status"] == status:
+        return entity
+    if before:
+        before[-1]["EndTime"] = now
+    after = [*before, {"Status": status, "StartTime": now, "StatusMessage": message}]
+    return entity.with_body({_TRANSITIONS: after, "SecondaryStatus": status}, modified=now)
+
+
+def _progress(entity: Entity, status: str, message: str, now: float) -> Entity:
+    if status in _TERMINAL:
+        # Written with the outcome, so that no one sees one without the other.
+        return entity
+    if status == "Downloading":
+        entity = entity.with_body({"TrainingStartTime": now}, modified=now)
+    return _enter(entity, status, message, now)
+
+
+def _finish(entity: Entity, outcome: JobOutcome, now: float) -> Entity:
+    status = outcome.secondary_status or outcome.status.value
+    message = outcome.failure_reason or _ENDS.get(status, f"Training job {status.lower()}")
+    entity = _enter(entity, status, message, now)
+    started = entity.body.get("TrainingStartTime", entity.created)
+    # Whole seconds, begun ones counted.
+    seconds = max(1, math.ceil(now - started))
+    metrics = [
+        {"MetricName": metric.name, "Value": metric.value, "Timestamp": metric.timestamp.timestamp()}
+        for metric in outcome.final_metrics
+    ]
+    artifacts = {"S3ModelArtifacts": outcome.model_artifacts} if outcome.model_artifacts else None
+    transitions = entity.body[_TRANSITIONS]
+    transitions[-1]["EndTime"] = now
+    return entity.with_body(
+        {
+            "TrainingStartTime": started,
+            "TrainingEndTime": now,
+            "TrainingTimeInSeconds": seconds,
+            "BillableTimeInSeconds": seconds,
+            "FailureReason": outcome.failure_reason,
+            "ModelArtifacts": artifacts,
+            "FinalMetricDataList": metrics or None,
+            _TRANSITIONS: transitions,
+        },
+        modified=now,
+        status=outcome.status.value,
+    )
+
+
+FAMILY: Final = JobFamily(kind=Kind.TRAINING_JOB, run=run_training, progress=_progress, finish=_finish)
+
+_LISTING: Final = Listing(
+    kind=Kind.TRAINING_JOB,
+    member="TrainingJobSummaries",
+    summary=_summary,
+    sort={"CreationTime": "created", "Name": "name", "Status": "status"},
+)
+
+OPERATIONS: Final[Mapping[str, Operation]] = {
+    "CreateTrainingJob": create_training_job,
+    "DescribeTrainingJob": describe_training_job,
+    "ListTrainingJobs": list_training_jobs,
+    "StopTrainingJob": stop_training_job,
+}

@@ -1,0 +1,74 @@
+"""Where the jobs of each account and region run, and the S3 they see."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from mlops_sm.emulator.contents import Contents
+from mlops_sm.emulator.mirror import Mirror
+from mlops_sm.emulator.objects import LocalObjects
+from mlops_sm.emulator.store import Entity, Scope
+from mlops_sm.local.images import ImageTable
+from mlops_sm.local.isolation.layer import Isolation
+from mlops_sm.local.jobs import log_path
+from mlops_sm.local.site import Site
+from mlops_sm.local.warm import WarmWorkers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sites:
+    """One `Site` per scope, made when first needed; they share everything but the folder and the bucket owner.
+
+    Attributes:
+        state: The state directory.
+        home: The scope whose jobs are directly in ``jobs/``; names are unique per scope only.
+        mirror: S3's state.
+        contents: S3's contents.
+        isolation: Gives jobs their own /opt/ml.
+        warm: Runs Python jobs.
+        images: Which image stands for what.
+        clock: The time.
+    """
+
+    state: Path
+    home: Scope
+    mirror: Mirror
+    contents: Contents
+    isolation: Isolation
+    warm: WarmWorkers
+    images: ImageTable
+    clock: Callable[[], datetime]
+    _sites: dict[Scope, Site] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def site(self, scope: Scope) -> Site:
+        """Where a scope's jobs run."""
+        with self._lock:
+            if scope not in self._sites:
+                self._sites[scope] = Site(
+                    jobs=self._jobs(scope),
+                    store=self.objects(scope),
+                    isolation=self.isolation,
+                    warm=self.warm,
+                    images=self.images,
+                    clock=self.clock,
+                    account_id=scope.account,
+                    region=scope.region,
+                )
+            return self._sites[scope]
+
+    def objects(self, scope: Scope) -> LocalObjects:
+        """A scope's S3."""
+        return LocalObjects(self.mirror, self.contents, account=scope.account, region=scope.region)
+
+    def log(self, job: Entity) -> Path:
+        """A job's log."""
+        return log_path(self._jobs(job.scope), job.name)
+
+    def _jobs(self, scope: Scope) -> Path:
+        jobs = self.state / "jobs"
+        return jobs if scope == self.home else jobs / f"{scope.account}.{scope.region}"

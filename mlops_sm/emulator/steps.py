@@ -1,0 +1,140 @@
+"""One step of an execution on its thread: attempts, its record, and SageMaker as its handler calls it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mlops_sm.definition.document import Json, Step
+from mlops_sm.emulator.store import Store
+from mlops_sm.engine.retry import Fault, retry_delay
+from mlops_sm.engine.status import Failed, Outcome, Stopped, Succeeded
+from mlops_sm.local.handlers import HANDLERS, ControlPlane, StepResult, StepRun
+
+_METADATA: Final[Mapping[str, tuple[str, str]]] = {
+    "CreateProcessingJob": ("ProcessingJob", "ProcessingJobArn"),
+    "CreateTrainingJob": ("TrainingJob", "TrainingJobArn"),
+    "CreateModel": ("Model", "ModelArn"),
+    "CreateModelPackage": ("RegisterModel", "ModelPackageArn"),
+}
+"""What a step's Metadata shows of the thing it created: its member and the member of the answer with the ARN."""
+
+_FAULTS: Final = (
+    ("ClientError: ThrottlingException:", Fault.THROTTLING),
+    ("ClientError: ResourceLimitExceeded:", Fault.RESOURCE_LIMIT),
+    ("ClientError: InternalFailure:", Fault.SERVICE_FAULT),
+    ("ClientError: ServiceUnavailable:", Fault.SERVICE_FAULT),
+    ("InternalServerError:", Fault.JOB_INTERNAL_ERROR),
+    ("CapacityError:", Fault.CAPACITY_ERROR),
+)
+"""How a failure reason starts whose fault a retry policy can name."""
+
+
+class StepRecord:
+    """One step as ListPipelineExecutionSteps shows it; every change is written at once.
+
+    Args:
+        position: Which step of the execution this is, in the order of their start.
+        now: Epoch seconds.
+    """
+
+    def __init__(self, store: Store, execution: str, position: int, step: Step, now: Callable[[], float]) -> None:
+        self._store = store
+        self._execution = execution
+        self._position = position
+        self._now = now
+        self._lock = threading.Lock()
+        self._body: dict[str, Json] = {
+            "StepName": step.name,
+            "StepDisplayName": step.display_name,
+            "StepDescription": step.description,
+            "StartTime": now(),
+            "StepStatus": "Starting",
+            "AttemptCount": 1,
+        }
+        self._write()
+
+    def attempt(self, number: int) -> None:
+        """The step is tried for the n-th time."""
+        self._change(AttemptCount=number)
+
+    def executing(self, metadata: dict[str, Json]) -> None:
+        """The step created something."""
+        self._change(StepStatus="Executing", Metadata=metadata)
+
+    def stopping(self) -> None:
+        """The step was asked to stop."""
+        self._change(StepStatus="Stopping")
+
+    def end(self, result: StepResult) -> None:
+        """The step has ended."""
+        metadata = result.metadata or self._body.get("Metadata")
+        match result.outcome:
+            case Succeeded():
+                self._change(StepStatus="Succeeded", EndTime=self._now(), Metadata=metadata)
+            case Failed(reason):
+                self._change(StepStatus="Failed", EndTime=self._now(), Metadata=metadata, FailureReason=reason)
+            case Stopped():
+                self._change(StepStatus="Stopped", EndTime=self._now(), Metadata=metadata)
+
+    def _change(self, **members: Json) -> None:
+        with self._lock:
+            if "EndTime" not in self._body:
+                self._body |= members
+                self._write()
+
+    def _write(self) -> None:
+        body = {name: value for name, value in self._body.items() if value is not None}
+        self._store.put_step(self._execution, self._position, body["StepName"], body)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingControl:
+    """A control plane that notes in the step's record what the handler created.
+
+    Attributes:
+        inner: Performs the calls.
+        record: The step's.
+    """
+
+    inner: ControlPlane
+    record: StepRecord
+
+    def call(self, operation: str, request: Mapping[str, Json]) -> dict[str, Json]:
+        """Call an operation. Raises ServiceError."""
+        answer = self.inner.call(operation, request)
+        if operation in _METADATA:
+            member, arn = _METADATA[operation]
+            self.record.executing({member: {"Arn": answer[arn]}})
+        return answer
+
+    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: threading.Event) -> dict[str, Json]:
+        """The Describe response once the job is terminal; when `stop` is set, stops it first."""
+        return self.inner.wait_for_job(describe, request, stop)
+
+
+def run_step(run: StepRun, record: StepRecord) -> StepResult:
+    """Run a step's handler until an attempt succeeds or no retry policy asks for another; the record is kept."""
+    began = time.monotonic()
+    attempt = 1
+    while True:
+        result = HANDLERS[run.step.kind](run)
+        delay = _delay(run.step, result.outcome, attempt, time.monotonic() - began)
+        if delay is None:
+            return result
+        if run.stop.wait(delay):
+            return StepResult(outcome=Stopped(), metadata=result.metadata)
+        attempt += 1
+        record.attempt(attempt)
+
+
+def _delay(step: Step, outcome: Outcome, attempt: int, elapsed: float) -> float | None:
+    if not isinstance(outcome, Failed):
+        return None
+    fault = next((fault for start, fault in _FAULTS if outcome.reason.startswith(start)), None)
+    if fault is None:
+        return None
+    return retry_delay(step.retry_policies, fault, kind=step.kind, attempt=attempt, elapsed_seconds=elapsed)

@@ -1,0 +1,225 @@
+"""What a job on this machine does with every member of its request: honoured, ignored with a warning, or refused.
+
+A line covers the members below its path unless they have a line of their own. `preflight` reads this table, and a test
+compares it with the service's model, so that a new member of the API cannot be ignored in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.definition.kinds import StepKind
+
+
+@dataclass(frozen=True, slots=True)
+class Honoured:
+    """The job behaves as on AWS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The job runs without it; `what` says what that means. One warning per execution and value of this class."""
+
+    code: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The step cannot run here; `what` says why and `fix` what to do."""
+
+    code: str
+    what: str
+    fix: str
+
+
+Treatment = Honoured | Ignored | Refused
+
+HONOURED: Final = Honoured()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What is done with one member of a request.
+
+    Attributes:
+        treatment: For every value but those below.
+        values: Values with a treatment of their own.
+    """
+
+    treatment: Treatment
+    values: Mapping[Json, Treatment] = field(default_factory=dict)
+
+    def of(self, value: Json) -> Treatment:
+        """The treatment of a value; of a value that is not known yet when it is an expression."""
+        return self.values.get(value, self.treatment) if isinstance(value, str | int | bool) else self.treatment
+
+
+_HARDWARE: Final = Ignored("W401", "Instance types and volume sizes: jobs use this machine as it is")
+_ROLE: Final = Ignored("W402", "Execution roles: jobs have no AWS permissions to be limited")
+_KEYS: Final = Ignored("W403", "KMS keys: nothing is encrypted on this machine")
+_VPC: Final = Ignored("W404", "VPC settings and encryption between instances: jobs use this machine's network")
+_SPOT: Final = Ignored("W405", "Spot training and waiting times: jobs start at once and are never interrupted")
+_DEBUGGER: Final = Ignored("W406", "Debugger, Profiler and TensorBoard settings: nothing is collected")
+_EXPERIMENT: Final = Ignored("W407", "Experiment and MLflow settings: runs are not tracked")
+_PLATFORM: Final = Ignored(
+    "W408", "Platform settings (warm pools, placement, remote debugging, health checks, retries)"
+)
+_FAST_FILE: Final = Ignored("W409", "FastFile mode: the data is copied before the job starts, as in File mode")
+_CONTINUOUS: Final = Ignored("W410", "S3UploadMode Continuous: outputs are uploaded at the end of the job")
+_GZIP: Final = Ignored("W411", "Gzip compression of inputs: files arrive as they are, as in File mode on AWS")
+_SHUFFLE: Final = Ignored("W412", "ShuffleConfig: the order of files is that of their keys")
+CACHE: Final = Ignored("W413", "CacheConfig: every step runs; results of earlier executions are not reused")
+
+_PIPE: Final = Refused(
+    "E404", "Pipe mode streams data through named pipes, which is not done here", 'Use "File" (or "FastFile").'
+)
+_AUGMENTED: Final = Refused(
+    "E404",
+    "an augmented manifest needs Pipe mode, which is not done here",
+    'Use S3DataType "S3Prefix" or "ManifestFile".',
+)
+_INSTANCES: Final = Refused(
+    "E406",
+    "more than one instance is asked for, and a job on this machine has exactly one",
+    "Set the instance count to 1 for the local environment, e.g. by a pipeline parameter.",
+)
+_GROUPS: Final = Refused(
+    "E406",
+    "instance groups make a cluster of several instances, and a job on this machine has exactly one",
+    "Use InstanceType and InstanceCount 1 for the local environment.",
+)
+_FILE_SYSTEM: Final = Refused(
+    "E404", "EFS and FSx file systems cannot be mounted on this machine", "Read the data from S3 with an S3DataSource."
+)
+_DATASET: Final = Refused(
+    "E404", "queries of Athena and Redshift cannot run on this machine", "Read the data from S3 with an S3Input."
+)
+_FEATURE_STORE: Final = Refused(
+    "E404", "there is no Feature Store on this machine", "Write to S3 with an S3Output and ingest on AWS."
+)
+_MARKETPLACE: Final = Refused(
+    "E404", "algorithms of the Marketplace run only on AWS", "Use a TrainingImage that stands for Python here."
+)
+_SERVERLESS: Final = Refused(
+    "E404", "serverless model customization runs only on AWS", "Run this step with --env on an AWS account."
+)
+_CONVERSE: Final = Refused("E404", "data of this type is read only on AWS", 'Use S3DataType "S3Prefix".')
+
+_ONE_INSTANCE: Final = Member(_INSTANCES, {1: HONOURED})
+
+_PROCESSING: Final[Mapping[str, Member]] = {
+    "ProcessingJobName": Member(HONOURED),
+    "ProcessingInputs[].InputName": Member(HONOURED),
+    "ProcessingInputs[].AppManaged": Member(HONOURED),
+    "ProcessingInputs[].S3Input": Member(HONOURED),
+    "ProcessingInputs[].S3Input.S3InputMode": Member(HONOURED, {"Pipe": _PIPE}),
+    "ProcessingInputs[].S3Input.S3CompressionType": Member(HONOURED, {"Gzip": _GZIP}),
+    "ProcessingInputs[].DatasetDefinition": Member(_DATASET),
+    "ProcessingOutputConfig.Outputs[].OutputName": Member(HONOURED),
+    "ProcessingOutputConfig.Outputs[].AppManaged": Member(HONOURED),
+    "ProcessingOutputConfig.Outputs[].S3Output": Member(HONOURED),
+    "ProcessingOutputConfig.Outputs[].S3Output.S3UploadMode": Member(HONOURED, {"Continuous": _CONTINUOUS}),
+    "ProcessingOutputConfig.Outputs[].FeatureStoreOutput": Member(_FEATURE_STORE),
+    "ProcessingOutputConfig.KmsKeyId": Member(_KEYS),
+    "ProcessingResources.ClusterConfig": Member(_HARDWARE),
+    "ProcessingResources.ClusterConfig.InstanceCount": _ONE_INSTANCE,
+    "ProcessingResources.ClusterConfig.InstancePreferences[].InstanceCount": _ONE_INSTANCE,
+    "ProcessingResources.ClusterConfig.SelectedInstanceCount": _ONE_INSTANCE,
+    "ProcessingResources.ClusterConfig.VolumeKmsKeyId": Member(_KEYS),
+    "StoppingCondition": Member(HONOURED),
+    "AppSpecification": Member(HONOURED),
+    "Environment": Member(HONOURED),
+    "NetworkConfig.EnableNetworkIsolation": Member(HONOURED),
+    "NetworkConfig.EnableInterContainerTrafficEncryption": Member(_VPC),
+    "NetworkConfig.VpcConfig": Member(_VPC),
+    "RoleArn": Member(_ROLE),
+    "Tags": Member(HONOURED),
+    "ExperimentConfig": Member(_EXPERIMENT),
+}
+
+_TRAINING: Final[Mapping[str, Member]] = {
+    "TrainingJobName": Member(HONOURED),
+    "HyperParameters": Member(HONOURED),
+    "AlgorithmSpecification": Member(HONOURED),
+    "AlgorithmSpecification.AlgorithmName": Member(_MARKETPLACE),
+    "AlgorithmSpecification.TrainingInputMode": Member(HONOURED, {"Pipe": _PIPE, "FastFile": _FAST_FILE}),
+    "AlgorithmSpecification.TrainingImageConfig": Member(_PLATFORM),
+    "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries": Member(_EXPERIMENT),
+    "RoleArn": Member(_ROLE),
+    "InputDataConfig[].ChannelName": Member(HONOURED),
+    "InputDataConfig[].ContentType": Member(HONOURED),
+    "InputDataConfig[].RecordWrapperType": Member(HONOURED),
+    "InputDataConfig[].CompressionType": Member(HONOURED, {"Gzip": _GZIP}),
+    "InputDataConfig[].InputMode": Member(HONOURED, {"Pipe": _PIPE, "FastFile": _FAST_FILE}),
+    "InputDataConfig[].ShuffleConfig": Member(_SHUFFLE),
+    "InputDataConfig[].DataSource.S3DataSource": Member(HONOURED),
+    "InputDataConfig[].DataSource.S3DataSource.S3DataType": Member(
+        HONOURED, {"AugmentedManifestFile": _AUGMENTED, "Converse": _CONVERSE}
+    ),
+    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": Member(_AUGMENTED),
+    "InputDataConfig[].DataSource.S3DataSource.ModelAccessConfig": Member(_PLATFORM),
+    "InputDataConfig[].DataSource.S3DataSource.HubAccessConfig": Member(_SERVERLESS),
+    "InputDataConfig[].DataSource.FileSystemDataSource": Member(_FILE_SYSTEM),
+    "InputDataConfig[].DataSource.DatasetSource": Member(_SERVERLESS),
+    "OutputDataConfig": Member(HONOURED),
+    "OutputDataConfig.KmsKeyId": Member(_KEYS),
+    "ResourceConfig": Member(_PLATFORM),
+    "ResourceConfig.InstanceType": Member(_HARDWARE),
+    "ResourceConfig.VolumeSizeInGB": Member(_HARDWARE),
+    "ResourceConfig.SelectedInstanceType": Member(_HARDWARE),
+    "ResourceConfig.InstancePreferences": Member(_HARDWARE),
+    "ResourceConfig.InstancePreferences[].InstanceCount": _ONE_INSTANCE,
+    "ResourceConfig.InstanceGroups": Member(_GROUPS),
+    "ResourceConfig.InstanceCount": _ONE_INSTANCE,
+    "ResourceConfig.SelectedInstanceCount": _ONE_INSTANCE,
+    "ResourceConfig.VolumeKmsKeyId": Member(_KEYS),
+    "VpcConfig": Member(_VPC),
+    "StoppingCondition.MaxRuntimeInSeconds": Member(HONOURED),
+    "StoppingCondition.MaxWaitTimeInSeconds": Member(_SPOT),
+    "StoppingCondition.MaxPendingTimeInSeconds": Member(_SPOT),
+    "Tags": Member(HONOURED),
+    "EnableNetworkIsolation": Member(HONOURED),
+    "EnableInterContainerTrafficEncryption": Member(_VPC),
+    "EnableManagedSpotTraining": Member(_SPOT),
+    "CheckpointConfig": Member(HONOURED),
+    "DebugHookConfig": Member(_DEBUGGER),
+    "DebugRuleConfigurations": Member(_DEBUGGER),
+    "TensorBoardOutputConfig": Member(_DEBUGGER),
+    "ExperimentConfig": Member(_EXPERIMENT),
+    "ProfilerConfig": Member(_DEBUGGER),
+    "ProfilerConfig.DisableProfiler": Member(HONOURED),
+    "ProfilerRuleConfigurations": Member(_DEBUGGER),
+    "Environment": Member(HONOURED),
+    "RetryStrategy": Member(_PLATFORM),
+    "RemoteDebugConfig": Member(_PLATFORM),
+    "InfraCheckConfig": Member(_PLATFORM),
+    "SessionChainingConfig": Member(_PLATFORM),
+    "ServerlessJobConfig": Member(_SERVERLESS),
+    "MlflowConfig": Member(_EXPERIMENT),
+    "ModelPackageConfig": Member(_SERVERLESS),
+}
+
+FIDELITY: Final[Mapping[StepKind, Mapping[str, Member]]] = MappingProxyType(
+    {StepKind.PROCESSING: _PROCESSING, StepKind.TRAINING: _TRAINING}
+)
+"""Request members of the kinds whose jobs run here. Models and model packages are only kept, all members of them."""
+
+
+def treatment_of(kind: StepKind, path: str) -> Member | None:
+    """The line that covers a member, the most specific one; None when the table does not know it.
+
+    Args:
+        kind: A kind of `FIDELITY`.
+        path: Members separated by dots, ``[]`` after a list, e.g. ``InputDataConfig[].InputMode``.
+    """
+    table = FIDELITY[kind]
+    while path:
+        if path in table:
+            return table[path]
+        path = path[:-2] if path.endswith("[]") else path.rpartition(".")[0]
+    return None

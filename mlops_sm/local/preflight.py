@@ -1,0 +1,177 @@
+"""Before the first step starts: what of a definition cannot run on this machine, and what has no effect here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple, assert_never
+
+from mlops_sm.definition.document import Definition, Json, Scalar, Step
+from mlops_sm.definition.expressions import is_expression
+from mlops_sm.definition.kinds import StepKind
+from mlops_sm.engine.resolve import ResolveError, Scope, resolve_value
+from mlops_sm.errors import Problem
+from mlops_sm.local.fidelity import CACHE, FIDELITY, Honoured, Ignored, Refused, treatment_of
+from mlops_sm.local.handlers import UNSUPPORTED
+from mlops_sm.local.images import ImageTable
+from mlops_sm.local.isolation.layer import Isolation
+
+_UNKNOWN: Final = object()
+"""A value that only a finished step or an execution variable can give."""
+
+_NAMED_STEPS: Final = 5
+
+
+class _Use(NamedTuple):
+    step: str
+    path: str
+
+
+def preflight(
+    definition: Definition,
+    parameters: Mapping[str, Scalar],
+    images: ImageTable,
+    isolation: Isolation | None = None,
+) -> list[Problem]:
+    """Everything that this machine refuses (E4xx) or ignores (W4xx), all at once.
+
+    Args:
+        definition: What is to run.
+        parameters: The execution's parameters, complete.
+        images: Which image stands for what.
+        isolation: Probed when given and when there is a job to isolate.
+    """
+    scope = Scope(
+        parameters=parameters,
+        variables={},
+        steps={step.name: step for step in definition.walk()},
+        properties={},
+        read_json=_no_file,
+    )
+    problems: list[Problem] = []
+    ignored: dict[Ignored, list[_Use]] = {}
+    for step in definition.walk():
+        if step.kind in UNSUPPORTED:
+            problems.append(_unsupported(step))
+        elif step.kind in FIDELITY:
+            problems += _check_job(step, scope, images, ignored)
+        if step.cache is not None and step.cache.enabled:
+            ignored.setdefault(CACHE, []).append(_Use(step.name, "CacheConfig"))
+    if isolation is not None and any(step.kind in FIDELITY for step in definition.walk()):
+        fact = isolation.probe()
+        if not fact.ok:
+            problems.append(Problem("E401", "local account -> isolation", fact.detail, fact.fix))
+    problems += [_warning(setting, uses) for setting, uses in sorted(ignored.items(), key=lambda item: item[0].code)]
+    return problems
+
+
+def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignored, list[_Use]]) -> Iterator[Problem]:
+    refused = set()
+    for path, value in _leaves(step.arguments, scope):
+        member = treatment_of(step.kind, path)
+        # A member the service does not know is for the definition's own checks.
+        if member is None or value in (None, False, "", {}):
+            continue
+        match member.of(value):
+            case Honoured():
+                pass
+            case Ignored() as setting:
+                ignored.setdefault(setting, []).append(_Use(step.name, path))
+            case Refused(code, what, fix) as refusal:
+                # The members of one structure are refused together.
+                if value is not _UNKNOWN and refusal not in refused:
+                    refused.add(refusal)
+                    yield Problem(code, _where(step, path), f'step "{step.name}": {what}', fix)
+            case unreachable:
+                assert_never(unreachable)
+    match step.kind:
+        case StepKind.PROCESSING:
+            yield from _check_processing(step, scope, images)
+        case StepKind.TRAINING:
+            yield from _check_training(step, scope, images)
+        case _:
+            return
+
+
+def _check_processing(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
+    application = step.arguments.get("AppSpecification") or {}
+    path = "AppSpecification.ImageUri"
+    image_uri = _known(application.get("ImageUri"), scope)
+    if isinstance(image_uri, str) and images.find(image_uri) is None:
+        yield images.refusal(image_uri, _where(step, path))
+    elif not application.get("ContainerEntrypoint"):
+        yield Problem(
+            "E407",
+            _where(step, "AppSpecification.ContainerEntrypoint"),
+            f'step "{step.name}" runs the image\'s own program, and images do not run on this machine',
+            'Name the command, e.g. "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/script.py"].',
+        )
+
+
+def _check_training(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
+    algorithm = step.arguments.get("AlgorithmSpecification") or {}
+    image_uri = _known(algorithm.get("TrainingImage"), scope)
+    if isinstance(image_uri, str) and images.find(image_uri) is None:
+        yield images.refusal(image_uri, _where(step, "AlgorithmSpecification.TrainingImage"))
+        return
+    hyperparameters = step.arguments.get("HyperParameters") or {}
+    environment = step.arguments.get("Environment") or {}
+    has_program = "sagemaker_program" in hyperparameters or "SAGEMAKER_PROGRAM" in environment
+    if image_uri is not None and not algorithm.get("ContainerEntrypoint") and not has_program:
+        yield Problem(
+            "E405",
+            _where(step, "AlgorithmSpecification"),
+            f'step "{step.name}" runs the image\'s built-in training program, and images do not run on this machine',
+            "Train with a script: hyperparameters sagemaker_program and sagemaker_submit_directory, or a "
+            "ContainerEntrypoint.",
+        )
+
+
+def _unsupported(step: Step) -> Problem:
+    return Problem(
+        "E403",
+        f'{step.path} -> step "{step.name}"',
+        f'step "{step.name}" is of type {step.kind}: {UNSUPPORTED[step.kind]}',
+        "Run the pipeline with --env on an AWS account, or leave the step out for the local environment.",
+    )
+
+
+def _warning(setting: Ignored, uses: list[_Use]) -> Problem:
+    steps = list(dict.fromkeys(use.step for use in uses))
+    more = len(steps) - _NAMED_STEPS
+    named = ", ".join(steps[:_NAMED_STEPS]) + (f" and {more} more" if more > 0 else "")
+    members = ", ".join(dict.fromkeys(use.path.replace("[]", "") for use in uses))
+    return Problem(
+        setting.code,
+        f"steps {named} -> {members}",
+        f"{setting.what}. This has no effect here",
+        "Nothing to do: it takes effect on AWS.",
+    )
+
+
+def _leaves(value: Json, scope: Scope, path: str = "") -> Iterator[tuple[str, Json]]:
+    """Every member of a request that holds no structure, with its value where it is known now."""
+    value = _known(value, scope) if is_expression(value) else value
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, scope, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, scope, f"{path}[]")
+    else:
+        yield path, value
+
+
+def _known(value: Json, scope: Scope) -> Json:
+    """A value before anything ran; `_UNKNOWN` when it takes a run to know it."""
+    try:
+        return resolve_value(value, scope)
+    except ResolveError:
+        return _UNKNOWN
+
+
+def _no_file(uri: str) -> Json:
+    raise ResolveError(f"{uri} is read when the pipeline runs")
+
+
+def _where(step: Step, path: str) -> str:
+    return f"{step.path} -> Arguments.{path}"

@@ -1,0 +1,79 @@
+"""Which image stands for local Python."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from mlops_sm.errors import InputError
+from mlops_sm.local.images import BUILT_IN_ALGORITHMS, ImageTable, repository
+
+AWS = "683313688378.dkr.ecr.us-east-1.amazonaws.com/"
+CHINA = "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        AWS + "sagemaker-scikit-learn:1.2-1-cpu-py3",
+        CHINA + "sagemaker-scikit-learn:0.23-1-cpu-py3",
+        AWS + "sagemaker-scikit-learn@sha256:" + "0" * 64,
+        AWS + "sagemaker-xgboost:1.7-1",
+        "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.3-cpu-py311",
+        AWS + "pytorch-inference:2.3",
+        AWS + "sagemaker-base-python-310:1.0",
+        "python:3.12-slim",
+        "docker.io/library/python:3.11",
+        "localhost:5000/python:3.11",
+        "python",
+    ],
+)
+def test_images_of_python(uri: str) -> None:
+    image = ImageTable().find(uri)
+    assert image is not None
+    assert (image.kind, image.warm) == ("python", True)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        AWS + "xgboost:1",
+        AWS + "linear-learner:1",
+        AWS + "mine:1",
+        AWS + "sagemaker-model-monitor-analyzer",
+        "my-python:3",
+        "python-image/other",
+        "",
+    ],
+)
+def test_images_that_stand_for_nothing(uri: str) -> None:
+    table = ImageTable()
+    assert table.find(uri) is None
+    problem = table.refusal(uri, "here")
+    assert (problem.code, problem.where) == ("E402", "here")
+    assert uri in problem.what
+    assert ("built-in algorithm" in problem.what) is (repository(uri) in BUILT_IN_ALGORITHMS)
+
+
+@pytest.mark.parametrize("uri", [AWS + "mine:1.0", "mine", AWS + "mine@sha256:" + "a" * 64, "host:5000/a/mine:x"])
+def test_the_lines_of_a_refusal_map_the_image(uri: str) -> None:
+    fix = ImageTable().refusal(uri, "here").fix
+    table = tomllib.loads(fix[fix.index("[tool.") :])["tool"]["mlops_sm"]["local"]["images"]
+    assert ImageTable.of(table).find(uri) is not None
+
+
+@pytest.mark.parametrize("pattern", ["mine", "*mine*", "111.dkr.ecr.us-east-1.amazonaws.com/mine", "111*/mine:1"])
+def test_a_users_pattern_matches_uri_and_repository(pattern: str) -> None:
+    table = ImageTable.of({pattern: "python"})
+    image = table.find("111.dkr.ecr.us-east-1.amazonaws.com/mine:1")
+    assert image is not None
+    assert image.pattern == pattern
+    assert table.find("111.dkr.ecr.us-east-1.amazonaws.com/other:1") is None
+
+
+def test_every_bad_line_is_named() -> None:
+    with pytest.raises(InputError) as refused:
+        ImageTable.of({"a": "pyton", "b": "python", "c": "docker"})
+    assert [problem.code for problem in refused.value.problems] == ["E410", "E410"]
+    assert 'Did you mean "python"?' in refused.value.problems[0].fix

@@ -1,0 +1,232 @@
+"""What cannot run here is refused before the first step, and what has no effect is said once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from botocore.model import Shape
+
+from mlops_sm.checks.service import sagemaker_model
+from mlops_sm.definition.document import CachePolicy, Definition, Step
+from mlops_sm.definition.kinds import SERVICE_CALLS, StepKind
+from mlops_sm.errors import Problem
+from mlops_sm.local.fidelity import FIDELITY, Ignored, Member, Refused, treatment_of
+from mlops_sm.local.handlers import ENGINE_KINDS, HANDLERS, UNSUPPORTED
+from mlops_sm.local.images import ImageTable
+from mlops_sm.local.isolation.linux import NamespaceIsolation
+from mlops_sm.local.preflight import preflight
+
+PYTHON = "1.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1"
+PROCESSING: dict[str, Any] = {
+    "AppSpecification": {"ImageUri": PYTHON, "ContainerEntrypoint": ["python3", "x.py"]},
+    "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1}},
+}
+TRAINING: dict[str, Any] = {
+    "AlgorithmSpecification": {"TrainingImage": PYTHON, "TrainingInputMode": "File"},
+    "HyperParameters": {"sagemaker_program": "train.py"},
+    "ResourceConfig": {"InstanceCount": 1},
+}
+
+
+def step(name: str, kind: StepKind, arguments: Mapping[str, Any], **members: Any) -> Step:
+    return Step(name=name, kind=kind, arguments=arguments, path=f'Steps["{name}"]', **members)
+
+
+def check(*steps: Step, parameters: Mapping[str, Any] | None = None, **options: Any) -> list[Problem]:
+    definition = Definition(version="2020-12-01", parameters=(), steps=steps)
+    return preflight(definition, parameters or {}, ImageTable(), **options)
+
+
+def processing(**members: Any) -> Step:
+    return step("Prepare", StepKind.PROCESSING, {**PROCESSING, **members})
+
+
+def training(**members: Any) -> Step:
+    return step("Train", StepKind.TRAINING, {**TRAINING, **members})
+
+
+def codes(problems: list[Problem]) -> list[str]:
+    return [problem.code for problem in problems]
+
+
+def test_every_kind_is_in_exactly_one_table() -> None:
+    tables = [set(HANDLERS), set(ENGINE_KINDS), set(UNSUPPORTED)]
+    assert set().union(*tables) == set(StepKind)
+    assert sum(map(len, tables)) == len(StepKind)
+
+
+def test_what_runs_here_passes() -> None:
+    assert check(processing(), training(), step("Model", StepKind.MODEL, {}), step("Stop", StepKind.FAIL, {})) == []
+
+
+@pytest.mark.parametrize("kind", UNSUPPORTED)
+def test_other_kinds_are_refused_with_their_reason(kind: StepKind) -> None:
+    (problem,) = check(step("Other", kind, {}))
+    assert problem.code == "E403"
+    assert UNSUPPORTED[kind] in problem.what
+
+
+def test_steps_in_branches_are_refused_too() -> None:
+    inner = step("Inner", StepKind.LAMBDA, {})
+    problems = check(step("If", StepKind.CONDITION, {"IfSteps": [{}]}, children=(inner,)))
+    assert codes(problems) == ["E403"]
+    assert '"Inner"' in problems[0].what
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "where"),
+    [
+        (processing(AppSpecification={"ImageUri": "mine:1"}), "E402", "AppSpecification.ImageUri"),
+        (processing(AppSpecification={"ImageUri": PYTHON}), "E407", "AppSpecification.ContainerEntrypoint"),
+        (
+            processing(ProcessingResources={"ClusterConfig": {"InstanceCount": 2}}),
+            "E406",
+            "ProcessingResources.ClusterConfig.InstanceCount",
+        ),
+        (
+            processing(
+                ProcessingInputs=[{"InputName": "q", "DatasetDefinition": {"LocalPath": "/x", "InputMode": "F"}}]
+            ),
+            "E404",
+            "ProcessingInputs[].DatasetDefinition",
+        ),
+        (
+            processing(ProcessingInputs=[{"S3Input": {"S3InputMode": "Pipe"}}]),
+            "E404",
+            "ProcessingInputs[].S3Input.S3InputMode",
+        ),
+        (
+            processing(ProcessingOutputConfig={"Outputs": [{"FeatureStoreOutput": {"FeatureGroupName": "g"}}]}),
+            "E404",
+            "FeatureStoreOutput",
+        ),
+        (training(AlgorithmSpecification={"TrainingImage": "1/xgboost:1"}), "E402", "TrainingImage"),
+        (training(HyperParameters={"depth": "3"}), "E405", "AlgorithmSpecification"),
+        (training(ResourceConfig={"InstanceCount": 4}), "E406", "ResourceConfig.InstanceCount"),
+        (training(ResourceConfig={"InstanceGroups": [{"InstanceCount": 1}]}), "E406", "InstanceGroups"),
+        (
+            training(AlgorithmSpecification={"TrainingImage": PYTHON, "TrainingInputMode": "Pipe"}),
+            "E404",
+            "TrainingInputMode",
+        ),
+        (
+            training(InputDataConfig=[{"DataSource": {"S3DataSource": {"S3DataType": "AugmentedManifestFile"}}}]),
+            "E404",
+            "S3DataType",
+        ),
+        (
+            training(InputDataConfig=[{"DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-1"}}}]),
+            "E404",
+            "FileSystemDataSource",
+        ),
+        (training(AlgorithmSpecification={"AlgorithmName": "arn:x"}), "E404", "AlgorithmName"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refusals(bad: Step, code: str, where: str) -> None:
+    problems = [problem for problem in check(bad) if problem.is_error]
+    assert codes(problems) == [code]
+    assert problems[0].where.startswith(f"{bad.path} -> Arguments.")
+    assert where in problems[0].where
+    assert problems[0].fix
+
+
+def test_an_entrypoint_needs_no_program() -> None:
+    algorithm = {"TrainingImage": PYTHON, "ContainerEntrypoint": ["/bin/bash"], "TrainingInputMode": "File"}
+    assert check(training(AlgorithmSpecification=algorithm, HyperParameters={})) == []
+    assert check(training(HyperParameters={}, Environment={"SAGEMAKER_PROGRAM": "t.py"})) == []
+
+
+def test_values_of_parameters_are_looked_at() -> None:
+    image = {"ImageUri": {"Get": "Parameters.Image"}, "ContainerEntrypoint": ["true"]}
+    resources = {"ClusterConfig": {"InstanceCount": {"Get": "Parameters.Count"}}}
+    bad = processing(AppSpecification=image, ProcessingResources=resources)
+    assert codes(check(bad, parameters={"Image": "mine:1", "Count": 3})) == ["E406", "E402"]
+    assert check(bad, parameters={"Image": PYTHON, "Count": 1}) == []
+
+
+def test_what_only_the_run_knows_is_not_refused() -> None:
+    joined = {"Std:Join": {"On": "", "Values": [{"Get": "Steps.A.ImageUri"}, ":1"]}}
+    late = {"ImageUri": joined, "ContainerEntrypoint": ["true"]}
+    resources = {"ClusterConfig": {"InstanceCount": {"Get": "Steps.A.Count"}}}
+    assert check(processing(AppSpecification=late, ProcessingResources=resources)) == []
+
+
+def test_settings_without_effect_are_said_once_with_their_steps() -> None:
+    vpc = {"VpcConfig": {"SecurityGroupIds": ["sg-1", "sg-2"], "Subnets": ["s-1"]}}
+    problems = check(processing(RoleArn="arn:r", NetworkConfig=vpc), training(RoleArn="arn:r", **vpc))
+    assert codes(problems) == ["W402", "W404"]
+    role, network = problems
+    assert role.where == "steps Prepare, Train -> RoleArn"
+    assert "VpcConfig.Subnets" in network.where
+    assert not any(problem.is_error for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "members"),
+    [
+        ("spot", {"EnableManagedSpotTraining": False}),
+        ("encryption", {"EnableInterContainerTrafficEncryption": False}),
+        ("profiler", {"ProfilerConfig": {"DisableProfiler": True}}),
+        ("empty", {"DebugRuleConfigurations": []}),
+        ("tags", {"Tags": [{"Key": "a", "Value": "b"}]}),
+    ],
+)
+def test_settings_that_change_nothing_are_not_mentioned(quiet: str, members: dict[str, Any]) -> None:
+    assert check(training(**members)) == [], quiet
+
+
+def test_continuous_uploads_fast_files_and_caching_are_mentioned() -> None:
+    outputs = {"Outputs": [{"S3Output": {"S3UploadMode": "Continuous"}}]}
+    algorithm = {"TrainingImage": PYTHON, "TrainingInputMode": "FastFile"}
+    cached = step("Cached", StepKind.MODEL, {}, cache=CachePolicy(enabled=True, expire_after="P1D"))
+    problems = check(processing(ProcessingOutputConfig=outputs), training(AlgorithmSpecification=algorithm), cached)
+    assert codes(problems) == ["W409", "W410", "W413"]
+
+
+def test_a_machine_without_isolation_refuses_jobs_only() -> None:
+    isolation = NamespaceIsolation(platform="darwin")
+    assert codes(check(processing(), isolation=isolation)) == ["E401"]
+    assert check(step("Model", StepKind.MODEL, {}), isolation=isolation) == []
+
+
+def leaves(shape: Shape, path: str = "") -> list[str]:
+    match shape.type_name:
+        case "structure":
+            return [
+                leaf for name, inner in shape.members.items() for leaf in leaves(inner, f"{path}.{name}".lstrip("."))
+            ]
+        case "list":
+            return leaves(shape.member, path + "[]")
+        case _:
+            return [path]
+
+
+@pytest.mark.parametrize("kind", FIDELITY)
+def test_the_table_knows_every_member_of_the_request_and_no_other(kind: StepKind) -> None:
+    paths = leaves(sagemaker_model().operation_model(SERVICE_CALLS[kind].create).input_shape)
+    assert [path for path in paths if treatment_of(kind, path) is None] == []
+    assert [
+        line for line in FIDELITY[kind] if not any(f"{path}.".startswith((f"{line}.", f"{line}[")) for path in paths)
+    ] == []
+
+
+def test_codes_mean_one_thing() -> None:
+    settings = {
+        treatment
+        for table in FIDELITY.values()
+        for member in table.values()
+        for treatment in (member.treatment, *member.values.values())
+        if isinstance(treatment, Ignored | Refused)
+    }
+    ignored = [setting.code for setting in settings if isinstance(setting, Ignored)]
+    assert len(ignored) == len(set(ignored))
+    assert all(code.startswith("W4") for code in ignored)
+
+
+def test_a_value_of_its_own_decides() -> None:
+    member = Member(Ignored("W4", "x"), {1: Refused("E4", "y", "z")})
+    assert member.of(1) == Refused("E4", "y", "z")
+    assert member.of(2) == member.of({"a": 1}) == Ignored("W4", "x")
