@@ -52,7 +52,7 @@ def unpack(archive: Path, target: Path) -> None:
                 if room < 0:
                     raise _refused(f"it unpacks to more than {MAX_SOURCE_BYTES >> 20} MiB")
                 _unpack_member(source, member, target)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, RuntimeError) as error:  # RuntimeError: links that go in a circle
         raise _refused(f"it cannot be unpacked ({error})") from error
 
 

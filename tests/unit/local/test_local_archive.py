@@ -77,6 +77,7 @@ def test_what_is_packed_is_unpacked(tmp_path: Path) -> None:
         [("hard", "out", "../outside")],
         [("hard", "out", "/etc/passwd")],
         [("link", "one", "two"), ("link", "two", ".."), ("file", "one/escaped", "x")],
+        [("link", "a", "b"), ("link", "b", "a"), ("file", "a/escaped", "x")],
         [("CHRTYPE", "null", "")],
         [("BLKTYPE", "disk", "")],
         [("FIFOTYPE", "pipe", "")],
@@ -144,4 +145,4 @@ def test_nothing_is_ever_written_outside(tmp_path: Path, members: list[Member]) 
     outside = [path for path in work.rglob("*") if not path.is_relative_to(target) and not target.is_relative_to(path)]
     assert outside == []
     for path in target.rglob("*"):
-        assert path.resolve().is_relative_to(target.resolve())
+        assert Path(os.path.realpath(path)).is_relative_to(target.resolve())

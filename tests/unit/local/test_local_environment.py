@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from mlops_sm.local.environment import base_environment, is_read_at_start, job_e
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.warm import WarmWorkers
 
-SECRET = "AKIAFAKEFAKEFAKEFAKE"
+MARK = "AKIAFAKEFAKEFAKEFAKE"
 SPILL = """
 import glob, os, pandas
 print(sorted(os.environ))
@@ -32,8 +33,8 @@ print(len(seen), "SECRET" if any("MARK_OF_THE_CALLER" in text or "AKIAFAKE" in t
 
 @pytest.fixture
 def caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", SECRET)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", MARK)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", MARK)
     monkeypatch.setenv("AWS_PROFILE", "prod")
     monkeypatch.setenv("MARK_OF_THE_CALLER", "1")
     monkeypatch.setenv("PYTHONPATH", "/caller")
@@ -48,13 +49,13 @@ def starter(request: pytest.FixtureRequest, caller: None, isolation: NamespaceIs
 
 
 def test_a_credential_of_the_caller_is_nowhere_in_a_job(starter: Any, cell: Any) -> None:
-    assert os.environ["AWS_ACCESS_KEY_ID"] == SECRET
+    assert os.environ["AWS_ACCESS_KEY_ID"] == MARK
     code, output = cell.finish(starter(cell.script(SPILL)))
     assert code == 0, output
     names, verdict = output.splitlines()
     assert verdict.split()[1] == "clean"
     assert int(verdict.split()[0]) >= 4, "the supervisor and the worker were to be looked at too"
-    assert set(eval(names)) == {
+    assert set(ast.literal_eval(names)) == {
         *("PATH", "LANG", "HOME", "TMPDIR", "TZ", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS"),
         *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
     }

@@ -108,7 +108,7 @@ def test_a_missing_bucket_fails_the_job(bench: Any, make_input: Any) -> None:
     assert outcome.failure_reason.startswith("ClientError: Artifact upload failed: NoSuchBucket")
 
 
-@pytest.mark.parametrize("path", ["/tmp/data", "/opt/ml/processing/../model", "/opt/ml/model", "relative"])
+@pytest.mark.parametrize("path", ["/data", "/opt/ml/processing/../model", "/opt/ml/model", "relative"])
 def test_local_paths_stay_below_the_processing_folder(bench: Any, make_input: Any, path: str) -> None:
     reason = f"ClientError: LocalPath {path} must be a folder in /opt/ml/processing/"
     assert bench.process("", inputs=[make_input("data", "s3://bucket/code", path)]).failure_reason == reason

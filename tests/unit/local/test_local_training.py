@@ -81,11 +81,15 @@ open("/opt/ml/output/failure", "w").write("not read after success")
 
 def test_a_job_finds_its_configuration(bench: Any, store: Any) -> None:
     store.put("s3://bucket/d/x", "")
-    names = "hyperparameters", "inputdataconfig", "resourceconfig"
+    script = """
+import json
+from pathlib import Path
+folder = Path("/opt/ml/input/config")
+names = "hyperparameters", "inputdataconfig", "resourceconfig"
+print(json.dumps([json.loads((folder / f"{name}.json").read_text()) for name in names]))
+"""
     bench.train(
-        {
-            "train.py": f"import json; print(json.dumps([json.load(open(f'/opt/ml/input/config/{{n}}.json')) for n in {names}]))"
-        },
+        {"train.py": script},
         channels=[
             channel("a", "s3://bucket/d", ContentType="text/csv"),
             channel("b", "s3://bucket/d", InputMode="File"),

@@ -34,7 +34,7 @@ SCRIPTS = {
     "sigterm": "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)",
     "sigkill": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
     "abort": "import os\nos.abort()",
-    "own excepthook": "import sys\nsys.excepthook = lambda kind, value, trace: print('hook', value)\nraise ValueError('boom')",
+    "own excepthook": "import sys\nsys.excepthook = lambda kind, value, trace: print(value)\nraise ValueError('boom')",
     "broken pipe": "import signal\nprint(signal.getsignal(signal.SIGPIPE), signal.getsignal(signal.SIGINT).__name__)",
     "atexit and threads": """
 import atexit, threading
