@@ -13,6 +13,8 @@ Shape = Any
 """A ``botocore.model.Shape``."""
 ServiceModel = Any
 """A ``botocore.model.ServiceModel``."""
+DataLoader = Any
+"""A ``botocore.loaders.Loader``."""
 ShapeResolver = Any
 """A ``botocore.model.ShapeResolver``."""
 
@@ -25,9 +27,17 @@ def sagemaker_model() -> ServiceModel:
 @cache
 def service_model(service: str) -> ServiceModel:
     """A service's model, loaded once per process."""
-    from botocore import loaders, model  # noqa: PLC0415 - who checks nothing must not pay for the import
+    from botocore import model  # noqa: PLC0415 - who checks nothing must not pay for the import
 
-    return model.ServiceModel(loaders.Loader().load_service_model(service, "service-2"), service)
+    return model.ServiceModel(data_loader().load_service_model(service, "service-2"), service)
+
+
+@cache
+def data_loader() -> DataLoader:
+    """The loader of botocore's data files; a client that is made with it shares the parsed models (17 MB)."""
+    from botocore import loaders  # noqa: PLC0415 - see service_model
+
+    return loaders.create_loader()
 
 
 def resolver(shapes: Mapping[str, Json]) -> ShapeResolver:

@@ -17,25 +17,25 @@ from typing import Any, Final, Self
 import boto3
 import botocore.session
 from botocore.config import Config
-from moto.s3.models import s3_backends
 
 from mlops_sm import naming
-from mlops_sm.checks.service import sagemaker_model
+from mlops_sm.checks.service import data_loader, sagemaker_model
 from mlops_sm.emulator.bridge import ACCESS_KEY, Bridge
-from mlops_sm.emulator.contents import Contents
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
+from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.front import AccountFront
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
 from mlops_sm.emulator.logs import JobLogs
-from mlops_sm.emulator.mirror import Mirror
 from mlops_sm.emulator.recovery import close_abandoned
 from mlops_sm.emulator.runner import Executions
 from mlops_sm.emulator.sagemaker import OPERATIONS
 from mlops_sm.emulator.service import Service
 from mlops_sm.emulator.sites import Sites
+from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope, Store
+from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.isolation.linux import NamespaceIsolation
@@ -77,12 +77,12 @@ class LocalAccount:
         warm: The warm workers; `prewarm` starts one before it is needed.
     """
 
-    def __init__(self, state: Path, scope: Scope, mirror: Mirror, warm: WarmWorkers, end: Callable[[], None]) -> None:
+    def __init__(self, state: Path, scope: Scope, storage: Storage, warm: WarmWorkers, end: Callable[[], None]) -> None:
         """Use `open`."""
         self.state = state
         self.account_id, self.region = scope
         self.warm = warm
-        self._mirror = mirror
+        self._storage = storage
         self._end: Callable[[], None] | None = end
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
@@ -98,6 +98,7 @@ class LocalAccount:
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[int], str] = random_id,
         isolation: Isolation | None = None,
+        warm: WarmWorkers | None = None,
         patience: float = _PATIENCE,
     ) -> Self:
         """Open the account of a state directory; a missing or empty one is an empty account.
@@ -110,6 +111,7 @@ class LocalAccount:
             clock: The time that is reported, timezone-aware.
             new_id: So many random characters of [a-z0-9].
             isolation: Gives jobs their own /opt/ml; the machine's own layer when absent.
+            warm: Workers that were started before; closed with the account, also when opening it fails.
             patience: Seconds that running jobs get to end by themselves when the account is closed.
 
         Raises:
@@ -117,25 +119,25 @@ class LocalAccount:
                 damaged; E543, another version wrote it; E544, an account is open in this process.
             InputError: E410, an image stands for something unknown.
         """
-        table = ImageTable.of(images or {})
-        scope = Scope(account_id, region)
+        parallel_jobs = max(os.cpu_count() or 1, 2)
+        warm = warm or WarmWorkers(parallel_jobs=parallel_jobs)
         closing = ExitStack()
+        closing.callback(warm.close)
         try:
+            table = ImageTable.of(images or {})
+            scope = Scope(account_id, region)
             closing.callback(StateLock.acquire(state).release)
             # SQLite removes its log when a database is closed: one that is there was left by an owner that died.
             crashed = (state / f"{FILE_NAME}-wal").exists()
             database = Database(state / FILE_NAME)
             closing.callback(database.close)
-            contents = Contents(state / "objects", lambda: secrets.token_hex(16))
-            mirror = Mirror(database, contents)
-            parallel_jobs = max(os.cpu_count() or 1, 2)
+            storage = Storage(database, state / "objects", crashed=crashed)
             sites = Sites(
                 state=state,
                 home=scope,
-                mirror=mirror,
-                contents=contents,
+                storage=storage,
                 isolation=isolation or NamespaceIsolation(),
-                warm=WarmWorkers(parallel_jobs=parallel_jobs),
+                warm=warm,
                 images=table,
                 clock=clock,
             )
@@ -143,10 +145,9 @@ class LocalAccount:
             bridge = Bridge(account_id, front)
             bridge.enter()
             closing.callback(bridge.leave)
-            mirror.attach(crashed=crashed)
-            closing.callback(mirror.detach)
+            closing.callback(storage.detach)
             closing.callback(end_work)
-            return cls(state, scope, mirror, sites.warm, closing.close)
+            return cls(state, scope, storage, sites.warm, closing.close)
         except BaseException:
             closing.close()
             raise
@@ -154,6 +155,7 @@ class LocalAccount:
     def session(self, region: str | None = None) -> boto3.Session:
         """A plain boto3 session: SageMaker is ours, every other service moto's, nothing reaches the network."""
         plain = botocore.session.Session()
+        plain.register_component("data_loader", data_loader())
         # An endpoint in the environment or the user's configuration is meant for another account than this.
         plain.set_default_client_config(Config(ignore_configured_endpoint_urls=True))
         return boto3.Session(
@@ -194,13 +196,18 @@ class LocalAccount:
             )
 
     def ensure_bucket(self, name: str, *, versioned: bool = True) -> None:
-        """Make a bucket unless it exists; `versioned` also turns versions on for one that exists."""
-        backend = s3_backends[self.account_id][naming.partition(self.region)]
-        with self._mirror.changing():
-            if name not in s3_backends.bucket_accounts:
-                backend.create_bucket(name, self.region)
-            if versioned and not backend.get_bucket(name).is_versioned:
-                backend.put_bucket_versioning(name, "Enabled")
+        """Make a bucket unless it exists; `versioned` also turns versions on for one that exists.
+
+        Raises:
+            RefusedError: E541, the disk refused.
+        """
+        try:
+            self._storage.mirror().ensure_bucket(name, account=self.account_id, region=self.region, versioned=versioned)
+        except UnsavedError as error:
+            what = f"the bucket {name} could not be saved: {error}"
+            raise RefusedError(
+                Problem("E541", str(self.state), what, "Make room on the disk and try again.")
+            ) from error
 
     def close(self) -> None:
         """Stop what runs, let go of the directory and give botocore back; a second call does nothing."""
@@ -225,7 +232,7 @@ def _control_plane(
     jobs = Jobs(store, sites.site, sites.clock)
     executions = Executions(
         store,
-        sites.objects,
+        sites.storage.objects,
         lambda scope: DirectControl(scope, sagemaker_model, front.perform, jobs),
         clock=sites.clock,
         new_id=new_id,
@@ -233,14 +240,14 @@ def _control_plane(
     )
     service = Service(
         store=store,
-        objects=sites.objects,
+        objects=sites.storage.objects,
         jobs=jobs,
         executions=executions,
         preflight=lambda definition, values: preflight(definition, values, sites.images, sites.isolation),
         clock=sites.clock,
         new_id=new_id,
     )
-    front = AccountFront(service, OPERATIONS, JobLogs(store, sites.log), sites.mirror, sites.home.region)
+    front = AccountFront(service, OPERATIONS, JobLogs(store, sites.log), sites.storage, sites.home.region)
 
     def end_work() -> None:
         executions.stop_all()

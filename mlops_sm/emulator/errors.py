@@ -19,6 +19,10 @@ class AwsError(Exception):
         super().__init__(f"{code}: {message}")
 
 
+class UnsavedError(Exception):
+    """A change of S3 could not be written down and was taken back; the cause says why."""
+
+
 def invalid(message: str) -> AwsError:
     """A ValidationException."""
     return AwsError("ValidationException", message)

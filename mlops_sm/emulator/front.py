@@ -10,16 +10,20 @@ from typing import Any, Final
 from mlops_sm.checks.service import sagemaker_model, service_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.bridge import Arrival
-from mlops_sm.emulator.errors import unknown_operation
+from mlops_sm.emulator.errors import UnsavedError, unknown_operation
 from mlops_sm.emulator.logs import GROUPS, JobLogs, group_of
-from mlops_sm.emulator.mirror import Mirror, UnsavedError
 from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.service import Call, Operation, Service
+from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope
 
 _SAGEMAKER: Final = "sagemaker"
+_LOGS: Final = "cloudwatch-logs"
+"""Botocore's events call a service by its service id, not by its endpoint."""
 _S3_WRITERS: Final = frozenset({"s3", "s3-control", "cloudformation"})
 """Services of moto that change S3's state."""
+_WITHOUT_S3: Final = frozenset({"iam", _LOGS, "sts"})
+"""Services of moto that never look at S3."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = logging.getLogger(__name__)
 
@@ -31,18 +35,18 @@ class AccountFront:
         service: What operations work with.
         operations: SageMaker's operations by name.
         logs: The job logs.
-        mirror: S3's state.
+        storage: S3.
         region: Of requests that are not signed.
     """
 
     def __init__(
-        self, service: Service, operations: Mapping[str, Operation], logs: JobLogs, mirror: Mirror, region: str
+        self, service: Service, operations: Mapping[str, Operation], logs: JobLogs, storage: Storage, region: str
     ) -> None:
         self._region = region
         self._service = service
         self._operations = operations
         self._logs = logs
-        self._mirror = mirror
+        self._storage = storage
 
     def answer(self, arrival: Arrival, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - an Answer or what moto returns
         """Answer a request or have it answered."""
@@ -50,17 +54,22 @@ class AccountFront:
             return self._sagemaker(arrival)
         if arrival.service.startswith(f"{_SAGEMAKER}-"):
             return refuse(unknown_operation(arrival.service, arrival.operation))
-        if arrival.service == "logs":
+        if arrival.service == _LOGS:
             read = self._read_logs(arrival)
             if read is not None:
                 return read
-        if arrival.service not in _S3_WRITERS or arrival.request.method in _READS:
-            return forward()
-        return self._mirrored(forward)
+        if arrival.service in _S3_WRITERS and arrival.request.method not in _READS:
+            return self._mirrored(forward)
+        if arrival.service not in _WITHOUT_S3:
+            self._storage.mirror()
+        return forward()
 
     def answer_plain(self, method: str, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
         """Answer a request that did not come from botocore, such as one to a presigned URL."""
-        return forward() if method in _READS else self._mirrored(forward)
+        if method not in _READS:
+            return self._mirrored(forward)
+        self._storage.mirror()
+        return forward()
 
     def perform(self, scope: Scope, operation: str, request: dict[str, Json]) -> Mapping[str, Json]:
         """Perform an operation of SageMaker on a validated request.
@@ -75,7 +84,7 @@ class AccountFront:
 
     def _mirrored(self, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
         try:
-            with self._mirror.changing():
+            with self._storage.mirror().changing():
                 return forward()
         except UnsavedError as error:
             _log.warning("a change of S3 could not be saved and was taken back: %s", error)

@@ -17,8 +17,10 @@ from typing import Any, Final, NamedTuple, cast
 from moto.s3.models import FakeBucket, FakeKey, FakeMultipart, s3_backends
 from moto.s3.notifications import S3NotificationEvent, send_event
 
+from mlops_sm import naming
 from mlops_sm.emulator.contents import Contents
 from mlops_sm.emulator.database import Database
+from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.keys import (
     TRACKED_MODELS,
     Model,
@@ -31,10 +33,6 @@ from mlops_sm.emulator.keys import (
 )
 
 _log = logging.getLogger(__name__)
-
-
-class UnsavedError(Exception):
-    """A change could not be written down and was taken back; the cause says why."""
 
 
 class _Touched:
@@ -135,6 +133,19 @@ class Mirror:
         StoredKey.adopt(made, self._contents, content)
         made.set_acl(bucket.acl)
         send_event(backend.account_id, S3NotificationEvent.OBJECT_CREATED_PUT_EVENT, bucket, made)
+
+    def ensure_bucket(self, name: str, *, account: str, region: str, versioned: bool) -> None:
+        """Make a bucket unless it exists; `versioned` also turns versions on for one that exists.
+
+        Raises:
+            UnsavedError: The disk refused.
+        """
+        backend = s3_backends[account][naming.partition(region)]
+        with self.changing():
+            if name not in s3_backends.bucket_accounts:
+                backend.create_bucket(name, region)
+            if versioned and not backend.get_bucket(name).is_versioned:
+                backend.put_bucket_versioning(name, "Enabled")
 
     # ------------------------------------------------------------------ noticing
 

@@ -9,8 +9,9 @@ from moto.s3.models import FakeBucket, s3_backends
 
 from mlops_sm import naming
 from mlops_sm.emulator.contents import Contents, copy_file
+from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.keys import StoredKey
-from mlops_sm.emulator.mirror import Mirror, UnsavedError
+from mlops_sm.emulator.mirror import Mirror
 from mlops_sm.local.site import ObjectInfo, StoreError
 
 

@@ -11,8 +11,8 @@ from typing import Final
 from mlops_sm.definition.document import Definition, Json, Scalar
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import Jobs
-from mlops_sm.emulator.objects import LocalObjects
 from mlops_sm.emulator.runner import Executions
+from mlops_sm.emulator.storage import ObjectsOf
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store, Token
 from mlops_sm.errors import Problem
 
@@ -34,7 +34,7 @@ class Service:
     """
 
     store: Store
-    objects: Callable[[Scope], LocalObjects]
+    objects: ObjectsOf
     jobs: Jobs
     executions: Executions
     preflight: Callable[[Definition, Mapping[str, Scalar]], list[Problem]]

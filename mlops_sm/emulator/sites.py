@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from mlops_sm.emulator.contents import Contents
-from mlops_sm.emulator.mirror import Mirror
-from mlops_sm.emulator.objects import LocalObjects
+from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Entity, Scope
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
@@ -26,8 +24,7 @@ class Sites:
     Attributes:
         state: The state directory.
         home: The scope whose jobs are directly in ``jobs/``; names are unique per scope only.
-        mirror: S3's state.
-        contents: S3's contents.
+        storage: S3.
         isolation: Gives jobs their own /opt/ml.
         warm: Runs Python jobs.
         images: Which image stands for what.
@@ -36,8 +33,7 @@ class Sites:
 
     state: Path
     home: Scope
-    mirror: Mirror
-    contents: Contents
+    storage: Storage
     isolation: Isolation
     warm: WarmWorkers
     images: ImageTable
@@ -51,7 +47,7 @@ class Sites:
             if scope not in self._sites:
                 self._sites[scope] = Site(
                     jobs=self._jobs(scope),
-                    store=self.objects(scope),
+                    store=self.storage.objects(scope),
                     isolation=self.isolation,
                     warm=self.warm,
                     images=self.images,
@@ -60,10 +56,6 @@ class Sites:
                     region=scope.region,
                 )
             return self._sites[scope]
-
-    def objects(self, scope: Scope) -> LocalObjects:
-        """A scope's S3."""
-        return LocalObjects(self.mirror, self.contents, account=scope.account, region=scope.region)
 
     def log(self, job: Entity) -> Path:
         """A job's log."""

@@ -1,0 +1,59 @@
+"""The account's S3, connected to moto when somebody first needs it: 0.1 s that a look at executions does not pay."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_sm.emulator.contents import Contents
+from mlops_sm.emulator.database import Database
+
+if TYPE_CHECKING:
+    from mlops_sm.emulator.mirror import Mirror
+    from mlops_sm.emulator.objects import LocalObjects
+    from mlops_sm.emulator.store import Scope
+
+
+class Storage:
+    """Buckets and objects.
+
+    Args:
+        database: The account's.
+        folder: Where the contents are.
+        crashed: Whether the last owner of the state did not close it.
+    """
+
+    def __init__(self, database: Database, folder: Path, *, crashed: bool) -> None:
+        self._database = database
+        self._contents = Contents(folder, lambda: secrets.token_hex(16))
+        self._crashed = crashed
+        self._lock = threading.Lock()
+        self._mirror: Mirror | None = None
+
+    def mirror(self) -> Mirror:
+        """What keeps moto's S3 and the database the same; from the first call on moto has the account's buckets."""
+        with self._lock:
+            if self._mirror is None:
+                from mlops_sm.emulator.mirror import Mirror  # noqa: PLC0415 - see the module
+
+                self._mirror = Mirror(self._database, self._contents)
+                self._mirror.attach(crashed=self._crashed)
+            return self._mirror
+
+    def objects(self, scope: Scope) -> LocalObjects:
+        """S3 as the jobs of a scope see it."""
+        from mlops_sm.emulator.objects import LocalObjects  # noqa: PLC0415 - see the module
+
+        return LocalObjects(self.mirror(), self._contents, account=scope.account, region=scope.region)
+
+    def detach(self) -> None:
+        """From here on moto may forget its buckets without consequences."""
+        if self._mirror is not None:
+            self._mirror.detach()
+
+
+ObjectsOf = Callable[["Scope"], "LocalObjects"]
+"""The S3 of a scope."""
