@@ -110,7 +110,8 @@ class LocalAccount:
             images: Lines of the image table, e.g. ``{"my-image": "python"}``.
             clock: The time that is reported, timezone-aware.
             new_id: So many random characters of [a-z0-9].
-            isolation: Gives jobs their own /opt/ml; the machine's own layer when absent.
+            isolation: Gives jobs their own /opt/ml; the machine's own layer when absent. Closed with the account.
+            warm: Warm workers that the caller has started already. Closed with the account.
             warm: Workers that were started before; closed with the account, also when opening it fails.
             patience: Seconds that running jobs get to end by themselves when the account is closed.
 
