@@ -65,13 +65,13 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "E257": "A number makes no sense to the service though its model allows it.",
         # limits
         "E260": "The definition has too many parameters.",
-        "E261": "The definition is too large.",
-        "E262": "A display name or a description is too long.",
-        "E263": "The items of a ForEach step are none, too many or of the wrong type.",
-        "E264": "The body of a ForEach step is empty or holds a step that may not stand there.",
+        "E261": "A display name or a description is too long.",
+        "E262": "The items of a ForEach step are none, too many or of the wrong type.",
+        "E263": "The body of a ForEach step is empty or holds a step that may not stand there.",
         # warnings
         "W240": "The default of a parameter would be refused where it is used.",
         "W250": "CacheConfig or RetryPolicies have no effect on a step of this kind.",
+        "W260": "The definition is too large to be given inline.",
     }
 )
 """Code -> meaning."""

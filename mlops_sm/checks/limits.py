@@ -23,7 +23,7 @@ _NOT_IN_BODY: Final = frozenset({StepKind.CONDITION, StepKind.FAIL, StepKind.FOR
 
 
 def check_size(subject: Subject) -> Iterator[Problem]:
-    """The definition has at most as many parameters (E260) and characters (E261) as the service takes."""
+    """The definition has at most as many parameters (E260) and inline characters (W260) as the service takes."""
     count = len(subject.definition.parameters)
     if count > MAX_PARAMETERS:
         what = f"the definition has {count} parameters"
@@ -31,12 +31,14 @@ def check_size(subject: Subject) -> Iterator[Problem]:
     length = len(json.dumps(subject.definition.raw, separators=(",", ":"), ensure_ascii=False))
     if length > MAX_INLINE_DEFINITION:
         what = f"the definition has {length:,} characters without spaces"
-        fix = f"Keep it within {MAX_INLINE_DEFINITION:,}: move data out of it, or split the pipeline."
-        yield Problem("E261", "the definition", what, fix)
+        fix = (
+            f"Over {MAX_INLINE_DEFINITION:,} it cannot be given inline: put it into S3 (PipelineDefinitionS3Location)."
+        )
+        yield Problem("W260", "the definition", what, fix)
 
 
 def check_texts(subject: Subject) -> Iterator[Problem]:
-    """Display names and descriptions are short enough (E262)."""
+    """Display names and descriptions are short enough (E261)."""
     for step in subject.definition.walk():
         for key, text, limit in (
             ("DisplayName", step.display_name, MAX_DISPLAY_NAME),
@@ -44,22 +46,22 @@ def check_texts(subject: Subject) -> Iterator[Problem]:
         ):
             if text is not None and len(text) > limit:
                 what = f"{key} has {len(text)} characters"
-                yield Problem("E262", place(step, key), what, f"Keep it within {limit}.")
+                yield Problem("E261", place(step, key), what, f"Keep it within {limit}.")
 
 
 def check_for_each(subject: Subject) -> Iterator[Problem]:
-    """A ForEach step has items (E263) and a body of steps that may stand there (E264)."""
+    """A ForEach step has items (E262) and a body of steps that may stand there (E263)."""
     for step in subject.definition.walk():
         if step.kind is StepKind.FOR_EACH:
             yield from _items(step)
             if step.arguments.get("ForEachBody") == []:
                 what = "the body of the ForEach step is empty"
-                yield Problem("E264", place(step, "Arguments.ForEachBody"), what, "Add at least one step.")
+                yield Problem("E263", place(step, "Arguments.ForEachBody"), what, "Add at least one step.")
         elif step.kind not in _NOT_IN_BODY:
             continue
         if step.branch is not None and step.branch.member == "ForEachBody":
             what = f"a {step.kind} step cannot stand in the body of a ForEach step"
-            yield Problem("E264", place(step), what, "Move it out of ForEachBody.")
+            yield Problem("E263", place(step), what, "Move it out of ForEachBody.")
 
 
 def _items(step: Step) -> Iterator[Problem]:
@@ -71,12 +73,12 @@ def _items(step: Step) -> Iterator[Problem]:
         return
     if not isinstance(items, list):
         what = f"IterableItems must be a list or an expression, not {type_word(items)}"
-        yield Problem("E263", where, what, "Write a list of 1 to 100 items, or reference text that holds a JSON list.")
+        yield Problem("E262", where, what, "Write a list of 1 to 100 items, or reference text that holds a JSON list.")
         return
     if not 1 <= len(items) <= MAX_ITERABLE_ITEMS:
         what = f"IterableItems has {len(items)} items"
-        yield Problem("E263", where, what, f"Give 1 to {MAX_ITERABLE_ITEMS} items.")
+        yield Problem("E262", where, what, f"Give 1 to {MAX_ITERABLE_ITEMS} items.")
     for index, value in enumerate(items):
         if value is None or (isinstance(value, dict | list) and not is_expression(value)):
             what = f"an item must be a scalar or an expression, not {type_word(value)}"
-            yield Problem("E263", item(where, index), what, "Write an object as a string that holds its JSON.")
+            yield Problem("E262", item(where, index), what, "Write an object as a string that holds its JSON.")

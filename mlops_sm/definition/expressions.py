@@ -161,7 +161,7 @@ def find_expressions(value: Json, path: str = "") -> Iterator[tuple[str, Express
             yield from find_expressions(item, f"{path}[{index}]")
 
 
-_TOKEN: Final = re.compile(r"(?:^|\.)([A-Za-z0-9_][A-Za-z0-9_:\-]*)|\[(\d+)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
+_TOKEN: Final = re.compile(r"(?:^|(?<!^)\.)([A-Za-z0-9_][A-Za-z0-9_:\-]*)|\[(\d+)\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
 
 
 class Key(str):

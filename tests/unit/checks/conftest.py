@@ -11,7 +11,6 @@ import pytest
 from mlops_sm.definition.expressions import parse_path
 
 DEFINITIONS = Path(__file__).parent / "definitions"
-CLEAN = ("sdk_v3", "sdk_v3_more", "sdk_v2", "by_hand")
 
 
 class Samples(NamedTuple):
@@ -35,6 +34,11 @@ class Samples(NamedTuple):
     def edited(self, name: str, path: str, *values: Any) -> str:
         """A sample with the value at a path replaced, or removed if no value is given."""
         document = self.load(name)
+        self.edit(document, path, *values)
+        return json.dumps(document)
+
+    def edit(self, document: Any, path: str, *values: Any) -> None:
+        """Replace the value at a path of a document, append it, or remove it if no value is given."""
         *parents, last = parse_path(path)
         inside = document
         for token in parents:
@@ -45,7 +49,6 @@ class Samples(NamedTuple):
             inside.append(values[0])
         else:
             inside[last] = values[0]
-        return json.dumps(document)
 
 
 @pytest.fixture(scope="session")

@@ -25,15 +25,18 @@ USERS_OWN = re.compile(
 FREE_KINDS = ("Lambda", "Callback")
 
 
-def nodes(value: Any, path: Path = (), free: bool = False) -> Iterator[tuple[Path, Any, bool]]:
-    yield path, value, free
+def nodes(value: Any, path: Path = (), sort: str = "", free: bool = False) -> Iterator[tuple[Path, Any, str, bool]]:
+    """Every value with its path, its sort (where it stands in its step's kind) and whether anything goes there."""
+    if isinstance(value, dict) and "Arguments" in value:
+        sort = str(value.get("Type"))
+    yield path, value, sort, free
     if isinstance(value, dict):
         for key, inner in value.items():
             own = free or (key == "Arguments" and value.get("Type") in FREE_KINDS)
-            yield from nodes(inner, (*path, key), own)
+            yield from nodes(inner, (*path, key), f"{sort}.{key}", own)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from nodes(inner, (*path, index), free)
+            yield from nodes(inner, (*path, index), sort, free)
 
 
 def parent(document: Any, path: Path) -> Any:
@@ -43,12 +46,10 @@ def parent(document: Any, path: Path) -> Any:
 
 
 def places(document: Any) -> Iterator[Path]:
-    """One place of each sort: the same member of another step of the same shape would prove nothing more."""
+    """One place of each sort: the same member of another step of its kind would prove nothing more."""
     seen: set[str] = set()
-    for path, _, free in nodes(document):
-        sort = re.sub(r"\.\d+", "", "".join(f".{token}" for token in path))
-        dotted = "".join(f".{token}" for token in path)
-        if path and not free and sort not in seen and not USERS_OWN.search(dotted):
+    for path, _, sort, free in nodes(document):
+        if path and not free and sort not in seen and not USERS_OWN.search(sort):
             seen.add(sort)
             yield path
 
@@ -103,7 +104,7 @@ REQUIRED = {
 @pytest.mark.parametrize("name", ["sdk_v3", "sdk_v3_more", "sdk_v2", "by_hand"])
 def test_a_missing_required_member_is_reported_at_its_step(samples: Samples, name: str) -> None:
     document = samples.load(name)
-    steps = [(path, node) for path, node, _ in nodes(document) if isinstance(node, dict) and "Arguments" in node]
+    steps = [(path, node) for path, node, _, _ in nodes(document) if isinstance(node, dict) and "Arguments" in node]
     for path, step in steps:
         for dotted in REQUIRED.get(step["Type"], ()):
             mutant = copy.deepcopy(document)
@@ -120,7 +121,7 @@ def test_every_kind_of_the_samples_has_its_required_members_listed(samples: Samp
     kinds = {
         node["Type"]
         for name in ("sdk_v3", "sdk_v3_more", "sdk_v2", "by_hand")
-        for _, node, _ in nodes(samples.load(name))
+        for _, node, _, _ in nodes(samples.load(name))
         if isinstance(node, dict) and "Arguments" in node
     }
     assert kinds - set(REQUIRED) == {"Lambda", "Callback", "Lineage"}

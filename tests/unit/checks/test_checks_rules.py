@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from mlops_sm.checks import check
+from mlops_sm.checks.codes import CODES
 
 if TYPE_CHECKING:
     from conftest import Samples
@@ -418,14 +420,14 @@ POLICIES = [
     ),
 ]
 LIMITS = [
-    Case("by_hand", "Steps[0].DisplayName", "x" * 257, "E262", "Steps[0].DisplayName", "256"),
-    Case("by_hand", "Steps[0].Description", "x" * 3073, "E262", "Steps[0].Description", "3072"),
-    Case("sdk_v3_more", EACH + ".IterableItems", [], "E263", "IterableItems", "1 to 100"),
-    Case("sdk_v3_more", EACH + ".IterableItems", ["a"] * 101, "E263", "IterableItems", "1 to 100"),
-    Case("sdk_v3_more", EACH + ".IterableItems", ["a", ["b"]], "E263", "IterableItems[1]", "as a string"),
-    Case("sdk_v3_more", EACH + ".IterableItems", "a", "E263", "IterableItems", "a list of 1 to 100"),
-    Case("sdk_v3_more", EACH + ".ForEachBody[2]", FAIL, "E264", "ForEachBody[2]", "Move it out"),
-    Case("by_hand", "Metadata", {"note": "x" * 1_100_000}, "E261", "the definition", "1,048,576"),
+    Case("by_hand", "Steps[0].DisplayName", "x" * 257, "E261", "Steps[0].DisplayName", "256"),
+    Case("by_hand", "Steps[0].Description", "x" * 3073, "E261", "Steps[0].Description", "3072"),
+    Case("sdk_v3_more", EACH + ".IterableItems", [], "E262", "IterableItems", "1 to 100"),
+    Case("sdk_v3_more", EACH + ".IterableItems", ["a"] * 101, "E262", "IterableItems", "1 to 100"),
+    Case("sdk_v3_more", EACH + ".IterableItems", ["a", ["b"]], "E262", "IterableItems[1]", "as a string"),
+    Case("sdk_v3_more", EACH + ".IterableItems", "a", "E262", "IterableItems", "a list of 1 to 100"),
+    Case("sdk_v3_more", EACH + ".ForEachBody[2]", FAIL, "E263", "ForEachBody[2]", "Move it out"),
+    Case("by_hand", "Metadata", {"note": "x" * 1_100_000}, "W260", "the definition", "1,048,576"),
 ]
 
 
@@ -445,6 +447,38 @@ EXTRA = [
     Case("by_hand", HAND + ".ProcessingInputs[1]", HAND_INPUT, "E256", "ProcessingInputs[1].InputName", "Rename"),
     Case("sdk_v2", V2_TRAIN + ".InputDataConfig[1]", V2_TRAIN + ".InputDataConfig[0]", "E256", "ChannelName", "Rename"),
 ]
+AUTO_ML = {
+    "AutoMLJobInputDataConfig": [{"ChannelType": "training"}],
+    "OutputDataConfig": {"S3OutputPath": "s3://example-bucket/out"},
+    "AutoMLProblemTypeConfig": {"TabularJobConfig": {"TargetAttributeName": "y"}},
+    "RoleArn": "arn:aws:iam::123456789012:role/example-role",
+}
+AUTO_ML_V1 = {
+    "InputDataConfig": [{"TargetAttributeName": "y"}],
+    "OutputDataConfig": {"S3OutputPath": "s3://example-bucket/out"},
+    "AutoMLJobConfig": {"Mode": "ENSEMBLING"},
+    "RoleArn": "arn:aws:iam::123456789012:role/example-role",
+}
+
+
+def auto_ml(arguments: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"Name": "Search", "Type": "AutoML", "Arguments": arguments | changes}
+
+
+EXTRA_KINDS = [
+    Case("by_hand", "Steps[2]", auto_ml(AUTO_ML, AutoMLProblemTypeConfig={}), "E248", "ProblemTypeConfig", "meant"),
+    Case(
+        "by_hand", "Steps[2]", auto_ml(AUTO_ML_V1, ProblemType="Binary"), "E243", "ProblemType", "BinaryClassification"
+    ),
+    Case(
+        "by_hand",
+        "Parameters",
+        [{"Name": f"P{i}", "Type": "String"} for i in range(200)] + [{"Name": "Input", "Type": "String"}],
+        "E260",
+        "Parameters",
+        "at most 200",
+    ),
+]
 ALL = [
     *STRUCTURE,
     *NAMES,
@@ -457,6 +491,7 @@ ALL = [
     *POLICIES,
     *LIMITS,
     *EXTRA,
+    *EXTRA_KINDS,
 ]
 
 
@@ -469,3 +504,65 @@ def test_one_fault_gives_one_problem(samples: Samples, case: Case) -> None:
     assert problems[0].where.endswith(case.where)
     assert case.fix in problems[0].fix
     assert problems[0].what
+
+
+ELSEWHERE = {
+    # reading text: test_definition_jsontext.py
+    *("E200", "E201", "E202", "E207", "E208"),
+    # values given at start: test_definition_parameters.py
+    *("E215", "E216", "E217", "E218"),
+}
+
+
+def test_every_code_is_planted() -> None:
+    assert {case.code for case in ALL} | ELSEWHERE == set(CODES)
+
+
+SPOT = {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}
+GROUPS = {
+    "InstanceGroups": [{"InstanceType": "ml.m5.large", "InstanceCount": 2, "InstanceGroupName": "workers"}],
+    "VolumeSizeInGB": 10,
+}
+METRIC = get("Steps.Train.FinalMetricDataList['validation:auc'].Value")
+
+
+@pytest.mark.parametrize(
+    ("sample", "edits"),
+    [
+        ("sdk_v2", {V2_TRAIN + ".StoppingCondition": SPOT, V2_TRAIN + ".EnableManagedSpotTraining": True}),
+        ("sdk_v2", {V2_TRAIN + ".ResourceConfig": GROUPS}),
+        ("sdk_v2", {V2_TRAIN + ".ResourceConfig.KeepAlivePeriodInSeconds": 600}),
+        ("sdk_v2", {V2_CONDITION + ".Conditions[1]": {"Type": "GreaterThan", "LeftValue": METRIC, "RightValue": 0.5}}),
+        ("sdk_v2", {V2_CONDITION + ".IfSteps[0].Arguments.PrimaryContainer.ModelDataUrl": get("Parameters.Raw")}),
+        ("sdk_v2", {"Steps[0].CacheConfig.ExpireAfter": "P1DT12H"}),
+        ("sdk_v2", {"Steps[0].CacheConfig.ExpireAfter": "T16m"}),
+        ("sdk_v2", {"Steps[0].CacheConfig": {"Enabled": False}}),
+        (
+            "sdk_v2",
+            {"Steps[1].RetryPolicies[0]": {"ExceptionType": "SageMaker.CAPACITY_ERROR", "ExpireAfterMin": 14400}},
+        ),
+        ("sdk_v2", {"Parameters[2].DefaultValue": 0, "Parameters[3].DefaultValue": 1}),
+        ("sdk_v3_more", {EACH + ".IterableItems": ["a", 1, True, get("Parameters.Segments")]}),
+        ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.PerSegment.Selected.OutputParameters['auc']")}),
+        ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.Spark.Status.State")}),
+        ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.SparkServerless.jobRun.state")}),
+        ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.Report.Environment['ANY']")}),
+        ("by_hand", {HAND_INPUT + ".S3Input.LocalPath": "/opt/ml/processing"}),
+        (
+            "by_hand",
+            {
+                HAND_INPUT + ".AppManaged": True,
+                HAND_INPUT + ".S3Input": {"S3Uri": "s3://b/k", "S3DataType": "S3Prefix"},
+            },
+        ),
+        ("by_hand", {"Steps[2]": auto_ml(AUTO_ML)}),
+        ("by_hand", {"Steps[2]": auto_ml(AUTO_ML_V1)}),
+        ("by_hand", {"Steps[2]": {"Name": "Query", "Type": "Athena", "Arguments": {"x": 1}, "Unknown": True}}),
+        ("by_hand", {"PipelineExperimentConfig": {"ExperimentName": "example"}, "Metadata": {"any": [1]}}),
+    ],
+)
+def test_what_the_service_takes_has_no_problems(samples: Samples, sample: str, edits: dict[str, Any]) -> None:
+    document = samples.load(sample)
+    for path, value in edits.items():
+        samples.edit(document, path, value)
+    assert check(json.dumps(document)) == []
