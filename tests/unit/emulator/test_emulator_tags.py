@@ -1,0 +1,57 @@
+"""AddTags, ListTags, DeleteTags on what the account holds. The limit of 50: SageMaker API reference, Tag."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+
+@pytest.fixture
+def arn(account: Any) -> str:
+    made: str = account.sagemaker.create_model_package_group(
+        ModelPackageGroupName="g", Tags=[{"Key": "a", "Value": "1"}]
+    )["ModelPackageGroupArn"]
+    return made
+
+
+def test_tags_are_added_changed_and_taken_away(account: Any, arn: str) -> None:
+    sagemaker = account.sagemaker
+    added = sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "b", "Value": "2"}, {"Key": "a", "Value": "3"}])
+    assert added["Tags"] == [{"Key": "a", "Value": "3"}, {"Key": "b", "Value": "2"}]
+    sagemaker.delete_tags(ResourceArn=arn, TagKeys=["a", "never"])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "b", "Value": "2"}]
+
+
+def test_tags_are_paged(account: Any, arn: str) -> None:
+    tags = [{"Key": f"k{number:02}", "Value": ""} for number in range(49)]
+    account.sagemaker.add_tags(ResourceArn=arn, Tags=tags)
+    pages = account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+    assert [tag["Key"] for page in pages for tag in page["Tags"]] == ["a", *(tag["Key"] for tag in tags)]
+
+
+def test_more_than_fifty_are_refused_and_none_is_added(account: Any, arn: str) -> None:
+    tags = [{"Key": f"k{number}", "Value": ""} for number in range(50)]
+    with pytest.raises(ClientError, match="51 tags; the limit is 50"):
+        account.sagemaker.add_tags(ResourceArn=arn, Tags=tags)
+    assert account.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "a", "Value": "1"}]
+
+
+def test_a_resource_that_does_not_exist(account: Any) -> None:
+    nobody = "arn:aws:sagemaker:us-east-1:123456789012:model/nobody"
+    for call in (
+        lambda: account.sagemaker.list_tags(ResourceArn=nobody),
+        lambda: account.sagemaker.add_tags(ResourceArn=nobody, Tags=[{"Key": "a", "Value": "1"}]),
+        lambda: account.sagemaker.delete_tags(ResourceArn=nobody, TagKeys=["a"]),
+    ):
+        with pytest.raises(ClientError, match="ValidationException.*Could not find the resource"):
+            call()
+
+
+def test_the_same_key_twice(account: Any) -> None:
+    with pytest.raises(ClientError, match="Duplicate tag keys"):
+        account.sagemaker.create_model_package_group(
+            ModelPackageGroupName="h", Tags=[{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
+        )
+    assert account.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []

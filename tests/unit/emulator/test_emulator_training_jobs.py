@@ -1,0 +1,134 @@
+"""Training jobs, created directly.
+
+Words: the ResourceInUse text as AWS answers it (quoted in aws/amazon-sagemaker-examples #3108), ``Requested resource not
+found.`` (aws/sagemaker-python-sdk #326 and others), the refused stop (awslabs/benchmark-ai #928); statuses: botocore's
+documentation of SecondaryStatus.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from mlops_sm.checks.service import sagemaker_model
+from mlops_sm.checks.shapes import check_value
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:training-job/"
+TRAIN = """
+import pathlib
+for epoch in range(3):
+    print(f"epoch {epoch} loss={1 / (epoch + 1):.2f}")
+pathlib.Path("/opt/ml/model/model.txt").write_text("a model")
+"""
+WAIT = "import time\ntime.sleep(600)"
+
+
+def test_a_job_trains_and_is_described(account: Any) -> None:
+    request = account.training_request("job", TRAIN, HyperParameters={"depth": "3"}, Tags=[{"Key": "k", "Value": "v"}])
+    assert account.sagemaker.create_training_job(**request)["TrainingJobArn"] == f"{ARN}job"
+    ended = account.training_end("job")
+    assert ended["TrainingJobStatus"] == ended["SecondaryStatus"] == "Completed"
+    assert ended["HyperParameters"] == {"depth": "3"}
+    assert ended["ModelArtifacts"] == {"S3ModelArtifacts": f"s3://{account.bucket}/models/job/output/model.tar.gz"}
+    assert account.body("models/job/output/model.tar.gz")[:2] == b"\x1f\x8b"
+    (metric,) = ended["FinalMetricDataList"]
+    assert (metric["MetricName"], round(metric["Value"], 2)) == ("loss", 0.33)
+    assert ended["TrainingStartTime"] <= ended["TrainingEndTime"]
+    assert ended["TrainingTimeInSeconds"] == ended["BillableTimeInSeconds"] >= 1
+    assert ended["EnableNetworkIsolation"] is False
+    transitions = ended["SecondaryStatusTransitions"]
+    assert [transition["Status"] for transition in transitions] == [
+        "Starting",
+        "Downloading",
+        "Training",
+        "Uploading",
+        "Completed",
+    ]
+    for before, after in zip(transitions, transitions[1:], strict=False):
+        assert before["StartTime"] <= before["EndTime"] == after["StartTime"]
+    assert account.sagemaker.list_tags(ResourceArn=f"{ARN}job")["Tags"] == [{"Key": "k", "Value": "v"}]
+    del ended["ResponseMetadata"]
+    shape = sagemaker_model().operation_model("DescribeTrainingJob").output_shape
+    assert check_value(ended, shape, "answer", expressions=False) == []
+
+
+def test_a_running_job_is_in_progress_then_stops_when_asked(account: Any) -> None:
+    account.sagemaker.create_training_job(**account.training_request("job", WAIT))
+
+    def described() -> Any:
+        return account.sagemaker.describe_training_job(TrainingJobName="job")
+
+    account.until(lambda: described()["SecondaryStatus"] == "Training", "the training")
+    assert described()["TrainingJobStatus"] == "InProgress"
+    account.sagemaker.stop_training_job(TrainingJobName="job")
+    assert described()["TrainingJobStatus"] in {"Stopping", "Stopped"}
+    ended = account.training_end("job")
+    assert ended["TrainingJobStatus"] == ended["SecondaryStatus"] == "Stopped"
+    assert "FailureReason" not in ended
+    statuses = [transition["Status"] for transition in ended["SecondaryStatusTransitions"]]
+    assert statuses[-1] == "Stopped"
+    assert statuses.count("Stopping") == 1
+    with pytest.raises(ClientError, match="rejected because the training job is in status Stopped"):
+        account.sagemaker.stop_training_job(TrainingJobName="job")
+
+
+def test_a_job_that_runs_too_long_is_stopped(account: Any) -> None:
+    request = account.training_request("job", WAIT, StoppingCondition={"MaxRuntimeInSeconds": 1})
+    account.sagemaker.create_training_job(**request)
+    ended = account.training_end("job")
+    assert ended["TrainingJobStatus"] == "Stopped"
+    assert ended["SecondaryStatus"] == "MaxRuntimeExceeded"
+
+
+def test_a_job_that_fails_says_why_everywhere(account: Any) -> None:
+    script = 'open("/opt/ml/output/failure", "w").write("no rows")\nraise SystemExit(2)'
+    account.sagemaker.create_training_job(**account.training_request("job", script))
+    ended = account.training_end("job")
+    assert ended["TrainingJobStatus"] == "Failed"
+    assert "no rows" in ended["FailureReason"]
+    assert ended["SecondaryStatusTransitions"][-1]["StatusMessage"] == ended["FailureReason"]
+    assert "ModelArtifacts" not in ended
+
+
+def test_names_are_unique(account: Any) -> None:
+    request = account.training_request("job", "print()")
+    account.sagemaker.create_training_job(**request)
+    with pytest.raises(account.sagemaker.exceptions.ResourceInUse) as refused:
+        account.sagemaker.create_training_job(**request)
+    assert refused.value.response["Error"]["Message"] == (
+        "Training job names must be unique within an AWS account and region, and a training job with this name already "
+        f"exists ({ARN}job)"
+    )
+
+
+@pytest.mark.parametrize("operation", ["describe_training_job", "stop_training_job"])
+def test_a_job_that_does_not_exist(account: Any, operation: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(account.sagemaker, operation)(TrainingJobName="nobody")
+    assert refused.value.response["Error"] == {
+        **refused.value.response["Error"],
+        "Code": "ValidationException",
+        "Message": "Requested resource not found.",
+    }
+
+
+def test_jobs_are_listed(account: Any) -> None:
+    for name in ("one", "two"):
+        account.sagemaker.create_training_job(**account.training_request(name, "print()"))
+        account.training_end(name)
+    jobs = account.sagemaker.list_training_jobs(SortBy="Name", SortOrder="Descending")["TrainingJobSummaries"]
+    assert [(job["TrainingJobName"], job["TrainingJobStatus"]) for job in jobs] == [
+        ("two", "Completed"),
+        ("one", "Completed"),
+    ]
+    assert account.sagemaker.list_training_jobs(NameContains="tw", StatusEquals="Failed")["TrainingJobSummaries"] == []
+    assert account.sagemaker.list_training_jobs(WarmPoolStatusEquals="InUse")["TrainingJobSummaries"] == []
+
+
+def test_the_waiter_of_boto3_sees_the_end(account: Any) -> None:
+    account.sagemaker.create_training_job(**account.training_request("job", "print()"))
+    account.training_end("job")
+    waiter = account.sagemaker.get_waiter("training_job_completed_or_stopped")
+    waiter.wait(TrainingJobName="job", WaiterConfig={"MaxAttempts": 1})
