@@ -41,9 +41,7 @@ class Entry:
         with _refusing(self.folder):
             if not path.exists() or path.read_bytes() != content:
                 path.parent.mkdir(exist_ok=True)
-                partial = path.with_name(f"{path.name}.{os.getpid()}")
-                partial.write_bytes(content)
-                partial.replace(path)
+                _put(path, content)
         return path
 
 
@@ -51,7 +49,7 @@ class Entry:
 class CompileCache:
     """Entries ``<key>-<digest of the structure>/`` in one folder, shared by any number of processes.
 
-    An entry is written aside and appears by one rename. One that cannot be read, or is not what its name says, is a
+    Its files are written aside and appear by one rename each. One that cannot be read, or is not what its name says, is a
     miss.
 
     Attributes:
@@ -87,24 +85,13 @@ class CompileCache:
         with _refusing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             if _read(folder) is None:
-                self._write(folder, text)
+                folder.mkdir(exist_ok=True)
+                _put(folder / _STRUCTURE, text.encode())
         _touch(folder)
         others = [other for other in self._newest_first("*-*") if other != folder]
         for old in others[self.max_entries - 1 :]:
             shutil.rmtree(old, ignore_errors=True)
         return Entry(folder, structure)
-
-    def _write(self, folder: Path, text: str) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
-        try:
-            (aside / _STRUCTURE).write_text(text, encoding="utf-8")
-            aside.rename(folder)
-        except OSError:
-            shutil.rmtree(aside, ignore_errors=True)
-            # another process may have stored the same entry in between, and that is as good
-            if _read(folder) is None:
-                raise
 
     def _newest_first(self, pattern: str) -> Iterator[Path]:
         dated = []
@@ -127,6 +114,18 @@ def _read(folder: Path) -> Structure | None:
         return load(text) if folder.name == _entry_name(key, text) else None
     except (OSError, ValueError):
         return None
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Give a file its content in one step, so that any number of writers leave one whole file."""
+    handle, aside = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(aside).replace(path)
+    except OSError:
+        Path(aside).unlink(missing_ok=True)
+        raise
 
 
 def _touch(folder: Path) -> None:
