@@ -49,8 +49,8 @@ class Entry:
 class CompileCache:
     """Entries ``<key>-<digest of the structure>/`` in one folder, shared by any number of processes.
 
-    Its files are written aside and appear by one rename each. One that cannot be read, or is not what its name says, is a
-    miss.
+    Its files are written aside and appear by one rename each. One that cannot be read, or is not what its name says,
+    is a miss.
 
     Attributes:
         folder: Made when the first entry is stored.
