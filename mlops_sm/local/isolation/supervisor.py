@@ -53,6 +53,8 @@ def supervise(
     if job == 0:
         try:
             _start(request, log, status, supervisor, become)
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(1)
     os.close(status)

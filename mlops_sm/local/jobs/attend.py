@@ -108,7 +108,7 @@ def run_command(
 
 def _start(launch: Launch, site: Site, *, warm: bool) -> Process:
     try:
-        process = site.warm.start(launch) if warm else None
+        process = site.warm.start(launch) if warm and site.isolation.probe().ok else None
         return process if process is not None else site.isolation.run(launch)
     except RefusedError as error:
         problem = error.problems[0]

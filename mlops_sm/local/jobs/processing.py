@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -52,9 +53,10 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
     (folder.ml / "output").mkdir()
     for entry in request.get("ProcessingInputs") or []:
         _download(entry, request, run, folder)
-    outputs = [entry for entry in (request.get("ProcessingOutputConfig") or {}).get("Outputs", []) if _is_ours(entry)]
+    wanted = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
+    outputs = [entry for entry in wanted if _is_ours(entry) and "S3Output" in entry]
     for output in outputs:
-        folder.inside(output["S3Output"]["LocalPath"], under=_PROCESSING).mkdir(parents=True, exist_ok=True)
+        _local(output["S3Output"], folder).mkdir(parents=True, exist_ok=True)
     folder.write_json(
         "config/processingjobconfig.json", {"ProcessingJobArn": arn, "ProcessingJobName": run.name, **request}
     )
@@ -69,7 +71,7 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
         try:
             for output in outputs:
                 destination = output["S3Output"]
-                upload(site.store, folder.inside(destination["LocalPath"]), destination["S3Uri"])
+                upload(site.store, _local(destination, folder), destination["S3Uri"])
         except JobFailureError as error:
             status, reason = JobStatus.FAILED, error.reason
     return run.outcome(status, ending, reason, exit_message=message or None)
@@ -95,11 +97,18 @@ def _download(entry: Mapping[str, Json], request: Mapping[str, Json], run: JobRu
     download(
         run.site.store,
         source["S3Uri"],
-        folder.inside(source["LocalPath"], under=_PROCESSING),
+        _local(source, folder),
         data_type=source.get("S3DataType", "S3Prefix"),
         region=run.site.region,
         role=request.get("RoleArn", ""),
     )
+
+
+def _local(end: Mapping[str, Json], folder: JobFolder) -> Path:
+    """Where the LocalPath of an S3Input or S3Output is on this machine."""
+    if "LocalPath" not in end:
+        raise JobFailureError(f"ClientError: {end['S3Uri']} has no LocalPath; only app-managed data may lack it")
+    return folder.inside(end["LocalPath"], under=_PROCESSING)
 
 
 def _is_ours(entry: Mapping[str, Json]) -> bool:

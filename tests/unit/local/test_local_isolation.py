@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -225,6 +227,19 @@ def test_jobs_end_with_their_launcher_and_the_next_job_runs(cell: Any, tmp_path:
         layer.close()
 
 
+def test_a_job_ends_with_the_process_that_watches_it(start: Start, cell: Any) -> None:
+    process = start(cell.script("import os, pandas\nprint(os.getppid(), flush=True)\nos.read(os.pipe()[0], 1)"))
+    assert process is not None
+    supervisor = int(cell.read_line())
+    namespace = namespace_of(process.pid)
+    os.kill(supervisor, signal.SIGKILL)
+    ended = process.wait(30)
+    assert ended is not None
+    assert (ended.code, bool(ended.lost)) == (137, True)
+    assert until(lambda: members_of(namespace) == [])
+    process.close()
+
+
 OWNER = """
 import os, sys, time
 from pathlib import Path
@@ -354,6 +369,33 @@ def test_an_unprivileged_user_gets_the_same(as_nobody: Callable[[str], Any], iso
         code, text, by_child = result[way]
         assert (code, text.splitlines(), by_child) == (0, expected, "child\n"), way
     assert result["opt"] is Path("/opt/ml").exists()
+
+
+def test_what_cannot_be_handed_to_a_process_ends_it_with_words(start: Start, cell: Any) -> None:
+    code, output = cell.finish(start(cell.script("import pandas", "argument", environment={"A": "nul \0 byte"})))
+    assert (code, output) == (1, "ValueError: embedded null byte\n")
+
+
+def test_root_without_the_right_to_mount_is_treated_as_any_user(isolation: NamespaceIsolation, cell: Any) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("ROOT WITHOUT CAP_SYS_ADMIN IS NOT TESTED HERE: that takes root and setpriv")
+    program = """
+import json
+from mlops_sm.local.isolation.linux import NamespaceIsolation
+layer = NamespaceIsolation()
+print(json.dumps(layer.probe()))
+layer.close()
+"""
+    without = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]
+    done = subprocess.run(
+        [*without, sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+    _, works, detail, fix = json.loads(done.stdout)
+    assert works or ("unshare" in detail and fix), detail
 
 
 def test_probing_is_done_once(isolation: NamespaceIsolation) -> None:

@@ -115,6 +115,12 @@ def test_local_paths_stay_below_the_processing_folder(bench: Any, make_input: An
     assert bench.process("", outputs=[output(local_path=path)]).failure_reason == reason
 
 
+def test_data_needs_a_local_path(bench: Any) -> None:
+    source = {"InputName": "data", "S3Input": {"S3Uri": "s3://bucket/code", "S3DataType": "S3Prefix"}}
+    reason = "ClientError: s3://bucket/code has no LocalPath; only app-managed data may lack it"
+    assert bench.process("", inputs=[source]).failure_reason == reason
+
+
 def test_app_managed_data_is_left_to_the_container(bench: Any, store: Any) -> None:
     managed = {"InputName": "query", "AppManaged": True, "DatasetDefinition": {"LocalPath": "/x"}}
     script = "import os; print(os.path.exists('/opt/ml/processing/output'))"
@@ -154,6 +160,12 @@ def test_a_job_that_is_killed(either_bench: Any) -> None:
     outcome = either_bench.process("import os, pandas, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     assert (outcome.status, outcome.exit_code) == (JobStatus.FAILED, 137)
     assert outcome.failure_reason.endswith("exit code: 137")
+
+
+def test_a_job_whose_supervisor_is_killed_fails_as_an_internal_error(either_bench: Any) -> None:
+    outcome = either_bench.process("import os, pandas, signal\nos.kill(os.getppid(), signal.SIGKILL)\nsignal.pause()")
+    assert outcome.status is JobStatus.FAILED
+    assert outcome.failure_reason.startswith("InternalServerError: the process that watched the job was killed")
 
 
 def test_ten_megabytes_of_binary_log_are_kept_as_they_are(either_bench: Any) -> None:
@@ -256,9 +268,9 @@ def test_what_cannot_run_fails_with_a_reason(bench: Any, application: dict[str, 
     assert words in outcome.failure_reason
 
 
-def test_where_no_isolation_works_the_job_fails_and_nothing_is_written(bench: Any) -> None:
-    bench.site = replace(bench.site, isolation=NamespaceIsolation(platform="darwin"))
-    outcome = bench.process("open('/opt/ml/x', 'w')")
+def test_where_no_isolation_works_the_job_fails_and_nothing_is_written(either_bench: Any) -> None:
+    either_bench.site = replace(either_bench.site, isolation=NamespaceIsolation(platform="darwin"))
+    outcome = either_bench.process("import pandas\nopen('/opt/ml/x', 'w')")
     assert outcome.status is JobStatus.FAILED
     assert "[E401]" in outcome.failure_reason
     assert not Path("/opt/ml").exists() or not Path("/opt/ml/x").exists()
