@@ -24,7 +24,9 @@ import os, pathlib
 pathlib.Path("/opt/ml/processing/out/a.txt").write_text(os.environ["WORD"])
 pathlib.Path("/opt/ml/output/message").write_text("all is well")
 """
-    request = account.processing_request("job", script, Environment={"WORD": "hello"}, Tags=[{"Key": "k", "Value": "v"}])
+    request = account.processing_request(
+        "job", script, Environment={"WORD": "hello"}, Tags=[{"Key": "k", "Value": "v"}]
+    )
     assert account.sagemaker.create_processing_job(**request)["ProcessingJobArn"] == f"{ARN}job"
     ended = account.processing_end("job")
     assert ended["ProcessingJobStatus"] == "Completed"
