@@ -1,11 +1,13 @@
 """Pipeline executions: start, describe, list, steps, stop, and that they really run.
 
 Shapes and words: botocore's model; ``Step failure: One or multiple steps failed.`` and ``execution-<epoch ms>`` as in
-DescribePipelineExecution answers of real accounts that public repositories quote; the lower-case experiment name likewise.
+DescribePipelineExecution answers of real accounts that public repositories quote; the lower-case experiment name
+likewise.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import Any
@@ -299,7 +301,7 @@ def test_parallelism_is_capped(account: Any, make: Any) -> None:
     account.execution_end(arn)
     steps = sorted(account.steps(arn).values(), key=lambda step: step["StartTime"])
     assert [step["StepName"] for step in steps] == ["S0", "S1", "S2", "S3"]
-    assert all(before["EndTime"] <= after["StartTime"] for before, after in zip(steps, steps[1:], strict=False))
+    assert all(before["EndTime"] <= after["StartTime"] for before, after in itertools.pairwise(steps))
 
 
 def test_steps_run_side_by_side(account: Any, make: Any) -> None:

@@ -1,4 +1,6 @@
-"""Models. Words: ``Cannot create already existing model`` (the SageMaker SDK matches on it), ``Could not find model``."""
+"""Models. Words: ``Cannot create already existing model`` (the SageMaker SDK matches on it), ``Could not find
+model``.
+"""
 
 from __future__ import annotations
 

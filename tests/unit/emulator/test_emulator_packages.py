@@ -1,6 +1,7 @@
 """The model registry.
 
-Words: ``Model Package Group already exists`` and ``ModelPackageGroup ARN does not exist.`` as AWS answers them (callers in
+Words: ``Model Package Group already exists`` and ``ModelPackageGroup ARN does not exist.`` as AWS answers them
+(callers in
 public repositories match on both; the ACK controllers for the second); ``Missing ARN.`` and ``Both ModelPackageName and
 ...`` were copied from AWS into moto (#7165). Versions default to PendingManualApproval (developer guide, "Model
 Registration"); an update leaves what it does not name (UpdateModelPackage, API reference).

@@ -1,8 +1,10 @@
 """CreatePipeline, UpdatePipeline, DescribePipeline, DeletePipeline, ListPipelines.
 
-Texts and codes: botocore's service model (modelled errors), and what callers of the real service match on: the SageMaker
+Texts and codes: botocore's service model (modelled errors), and what callers of the real service match on: the
+SageMaker
 SDK's Pipeline.upsert ("Pipeline names must be unique within an AWS account and region"), moto's copies of AWS's answers
-("Either Pipeline Definition or ..."), error reports quoted in public repositories ("Unable to parse pipeline definition").
+("Either Pipeline Definition or ..."), error reports quoted in public repositories ("Unable to parse pipeline
+definition").
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def test_every_error_of_a_definition_is_named_and_nothing_is_created(account: An
 
 @pytest.mark.parametrize("text", ["not json", "[]", '{"Version": "2020-12-01"}', "{", "\u00e9\u00e8"])
 def test_a_definition_that_is_none_is_refused(account: Any, text: str) -> None:
-    with pytest.raises(ClientError, match="ValidationException.*Unable to parse pipeline definition"):
+    with pytest.raises(ClientError, match=r"ValidationException.*Unable to parse pipeline definition"):
         account.sagemaker.create_pipeline(PipelineName="p", PipelineDefinition=text, RoleArn=ROLE)
 
 

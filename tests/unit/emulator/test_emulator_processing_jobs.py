@@ -84,7 +84,7 @@ def test_names_are_unique(account: Any) -> None:
 
 @pytest.mark.parametrize("operation", ["describe_processing_job", "stop_processing_job"])
 def test_a_job_that_does_not_exist(account: Any, operation: str) -> None:
-    with pytest.raises(ClientError, match="ValidationException.*Could not find requested job with name: nobody"):
+    with pytest.raises(ClientError, match=r"ValidationException.*Could not find requested job with name: nobody"):
         getattr(account.sagemaker, operation)(ProcessingJobName="nobody")
 
 

@@ -45,7 +45,7 @@ def test_a_resource_that_does_not_exist(account: Any) -> None:
         lambda: account.sagemaker.add_tags(ResourceArn=nobody, Tags=[{"Key": "a", "Value": "1"}]),
         lambda: account.sagemaker.delete_tags(ResourceArn=nobody, TagKeys=["a"]),
     ):
-        with pytest.raises(ClientError, match="ValidationException.*Could not find the resource"):
+        with pytest.raises(ClientError, match=r"ValidationException.*Could not find the resource"):
             call()
 
 

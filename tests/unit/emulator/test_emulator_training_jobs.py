@@ -1,12 +1,14 @@
 """Training jobs, created directly.
 
-Words: the ResourceInUse text as AWS answers it (quoted in aws/amazon-sagemaker-examples #3108), ``Requested resource not
+Words: the ResourceInUse text as AWS answers it (quoted in aws/amazon-sagemaker-examples #3108), ``Requested
+resource not
 found.`` (aws/sagemaker-python-sdk #326 and others), the refused stop (awslabs/benchmark-ai #928); statuses: botocore's
 documentation of SecondaryStatus.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -46,7 +48,7 @@ def test_a_job_trains_and_is_described(account: Any) -> None:
         "Uploading",
         "Completed",
     ]
-    for before, after in zip(transitions, transitions[1:], strict=False):
+    for before, after in itertools.pairwise(transitions):
         assert before["StartTime"] <= before["EndTime"] == after["StartTime"]
     assert account.sagemaker.list_tags(ResourceArn=f"{ARN}job")["Tags"] == [{"Key": "k", "Value": "v"}]
     del ended["ResponseMetadata"]
