@@ -1,6 +1,4 @@
-"""Models. Words: ``Cannot create already existing model`` (the SageMaker SDK matches on it), ``Could not find
-model``.
-"""
+"""Models, in the service's words: the SageMaker SDK matches on ``Cannot create already existing model``."""
 
 from __future__ import annotations
 
