@@ -20,6 +20,7 @@ from mlops_sm.project import LOCAL, Environment, Project
 
 if TYPE_CHECKING:
     from mlops_sm.emulator import LocalAccount
+    from mlops_sm.local.warm import WarmWorkers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +54,20 @@ class Account:
 
 
 @contextmanager
-def open_account(outside: Outside, project: Project, environment: Environment, state: Path | None) -> Iterator[Account]:
+def open_account(
+    outside: Outside,
+    project: Project,
+    environment: Environment,
+    state: Path | None,
+    warm: WarmWorkers | None = None,
+) -> Iterator[Account]:
     """The account of an environment, closed at the end.
 
     Raises:
         RefusedError: The local state is in use or the local extra is missing; or AWS refused.
     """
     if environment.name == LOCAL:
-        with outside.open_local(outside.state_directory(project, state), project, environment) as account:
+        with outside.open_local(outside.state_directory(project, state), project, environment, warm) as account:
             yield account
     else:
         yield aws_account(outside.connect(environment), project, environment)
@@ -81,8 +88,8 @@ def aws_account(clients: Clients, project: Project, environment: Environment) ->
 
 
 @contextmanager
-def open_local(state: Path, project: Project, environment: Environment) -> Iterator[Account]:
-    """The local account in a state directory.
+def open_local(state: Path, project: Project, environment: Environment, warm: WarmWorkers | None) -> Iterator[Account]:
+    """The local account in a state directory, with warm workers that were started before.
 
     Raises:
         RefusedError: The state is in use, or the extra that it needs is not installed (E130).
@@ -90,6 +97,7 @@ def open_local(state: Path, project: Project, environment: Environment) -> Itera
     try:
         from mlops_sm.emulator import LocalAccount  # noqa: PLC0415 - an extra; AWS environments do without it
         from mlops_sm.local.images import ImageTable  # noqa: PLC0415 - as above
+        from mlops_sm.local.isolation.linux import NamespaceIsolation  # noqa: PLC0415 - as above
         from mlops_sm.local.jobs.folder import log_path  # noqa: PLC0415 - as above
         from mlops_sm.local.preflight import preflight  # noqa: PLC0415 - as above
     except ModuleNotFoundError as err:
@@ -102,8 +110,21 @@ def open_local(state: Path, project: Project, environment: Environment) -> Itera
             )
         ) from err
     images = ImageTable.of(project.local.images)
+    isolation = NamespaceIsolation()
+
+    def kill() -> None:
+        """Take away the processes that hold the jobs, so that closing has nothing to wait for."""
+        account.warm.close()
+        isolation.close()
+        account.close()
+
     with LocalAccount.open(
-        state, account_id=environment.account, region=environment.region, images=project.local.images
+        state,
+        account_id=environment.account,
+        region=environment.region,
+        images=project.local.images,
+        isolation=isolation,
+        warm=warm,
     ) as account:
         yield Account(
             environment=environment,
@@ -112,8 +133,8 @@ def open_local(state: Path, project: Project, environment: Environment) -> Itera
             prefix="",
             log_place=lambda job: str(log_path(state / "jobs", job.name)),
             prepare=lambda: _prepare(account, environment),
-            kill=account.close,
-            preflight=lambda definition, parameters: preflight(definition, parameters, images),
+            kill=kill,
+            preflight=lambda definition, parameters: preflight(definition, parameters, images, isolation),
         )
 
 

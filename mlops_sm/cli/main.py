@@ -7,17 +7,18 @@ commands themselves.
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mlops_sm import __version__
-from mlops_sm.cli.outside import Outside, real_outside
+
+if TYPE_CHECKING:
+    from mlops_sm.cli.outside import Outside
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "doctor": ("doctor", "Say what works on this machine, and what to do about the rest."),
@@ -69,8 +70,29 @@ class Commands(click.Group):
     "is no, 2 the input is wrong, 3 the environment or AWS refused, 70 a bug.",
 )
 @click.version_option(__version__, prog_name="mlops-sm", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """SageMaker pipelines that run on your machine, and the same pipelines in your AWS accounts."""
+    call = ctx.find_object(_Call)
+    assert call is not None  # noqa: S101 - `main` always passes one
+    ctx.obj = call.outside()
+    ctx.with_resource(_ended_by_signals())
+
+
+class _Call:
+    """One command line and the world it is run in, which is made when a command needs it: a help page does not."""
+
+    def __init__(self, words: list[str], outside: Outside | None) -> None:
+        self.words = words
+        self._outside = outside
+
+    def outside(self) -> Outside:
+        if self._outside is None:
+            from mlops_sm.cli.outside import real_outside  # noqa: PLC0415 - see above
+
+            self._outside = real_outside()
+        self._outside.ui.json_wanted = "--json" in self.words
+        return self._outside
 
 
 def main(arguments: Sequence[str] | None = None, outside: Outside | None = None) -> int:
@@ -80,27 +102,20 @@ def main(arguments: Sequence[str] | None = None, outside: Outside | None = None)
         arguments: The words after ``mlops-sm``; those of this process unless given.
         outside: The world as the command sees it; the real one unless given.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    outside = outside or real_outside()
-    outside.ui.json_wanted = "--json" in words
+    call = _Call(sys.argv[1:] if arguments is None else list(arguments), outside)
     try:
-        with _ended_by_signals():
-            code = cli.main(
-                args=words,
-                prog_name="mlops-sm",
-                standalone_mode=False,
-                obj=outside,
-            )
+        code = cli.main(args=call.words, prog_name="mlops-sm", standalone_mode=False, obj=call)
     except BaseException as err:  # noqa: BLE001, RUF100 - the boundary: whatever it is becomes a message and an exit code
         from mlops_sm.cli.failures import report  # noqa: PLC0415 - most commands do not fail
 
-        return report(err, outside)
+        return report(err, call.outside())
     return code if isinstance(code, int) else 0
 
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that its jobs end with it."""
+    import signal  # noqa: PLC0415 - a millisecond that a help page does not need
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

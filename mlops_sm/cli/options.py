@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
+LOCAL: Final = "local"
+"""`project.LOCAL`, for modules that must not import pydantic."""
+
 environment = click.option(
-    "--env", "environment", default="local", show_default=True, metavar="NAME", help="The environment."
+    "--env", "environment", default=LOCAL, show_default=True, metavar="NAME", help="The environment."
 )
 state = click.option(
     "--state",

@@ -17,6 +17,7 @@ from mlops_sm.cli.ui import Ui
 if TYPE_CHECKING:
     from mlops_sm.cli.accounts import Account
     from mlops_sm.compile import Compiled
+    from mlops_sm.local.warm import WarmWorkers
     from mlops_sm.operations.clients import Clients
     from mlops_sm.project import Environment, Project
 
@@ -32,6 +33,7 @@ class Outside:
         cwd: The folder the command was called in.
         variables: Environment variables.
         ui: Where it prints.
+        prewarm: Starts what makes local jobs start fast, to be passed to `open_local`.
         open_local: Opens the local account in a state directory.
         connect: The clients of an environment's AWS account.
         compile: Compiles a pipeline with a cache directory.
@@ -42,7 +44,8 @@ class Outside:
     cwd: Path
     variables: Mapping[str, str]
     ui: Ui
-    open_local: Callable[[Path, Project, Environment], AbstractContextManager[Account]]
+    prewarm: Callable[[], WarmWorkers | None]
+    open_local: Callable[[Path, Project, Environment, WarmWorkers | None], AbstractContextManager[Account]]
     connect: Callable[[Environment], Clients]
     compile: Callable[[Project, Environment, str, Path], Compiled]
     sleep: Callable[[float], None] = time.sleep
@@ -88,16 +91,27 @@ def real_outside() -> Outside:
         cwd=Path.cwd(),
         variables=os.environ,
         ui=Ui(sys.stdout, sys.stderr, os.environ),
+        prewarm=_prewarm,
         open_local=_open_local,
         connect=_connect,
         compile=_compile,
     )
 
 
-def _open_local(state: Path, project: Project, environment: Environment) -> AbstractContextManager[Account]:
+def _prewarm() -> WarmWorkers:
+    from mlops_sm.local.warm import WarmWorkers  # noqa: PLC0415 - most commands run nothing
+
+    workers = WarmWorkers()
+    workers.prewarm()
+    return workers
+
+
+def _open_local(
+    state: Path, project: Project, environment: Environment, warm: WarmWorkers | None
+) -> AbstractContextManager[Account]:
     from mlops_sm.cli.accounts import open_local  # noqa: PLC0415 - boto3 and moto are needed only here
 
-    return open_local(state, project, environment)
+    return open_local(state, project, environment, warm)
 
 
 def _connect(environment: Environment) -> Clients:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from mlops_sm.cli import options
-from mlops_sm.cli.accounts import Account, Opening, open_account
-from mlops_sm.cli.execution import (
-    Ran,
-    execution_data,
-    explain_failure,
-    run_to_end,
-    show_execution,
-    start,
-)
-from mlops_sm.cli.failures import INTERRUPTED
 from mlops_sm.cli.outside import Outside
-from mlops_sm.cli.target import Loaded, Target, find_target, load, parse_parameters
-from mlops_sm.definition import Definition, Scalar, bind_parameters
-from mlops_sm.errors import InputError, Problem, RefusedError
-from mlops_sm.project import LOCAL
 
 
 @click.command("run")
@@ -52,101 +37,11 @@ def command(
 
     Example: mlops-sm run lending.build -p MinAuc=0.8
     """
-    parameters = parse_parameters(given)
-    target = find_target(outside, pipeline, environment)
-    _allow(target, detach=detach, yes=yes)
-    reach = reach_options(environment, state)
-    with Opening(open_account(outside, target.project, target.environment, state)) as opening:
-        loaded = load(outside, target)
-        bound = bind_parameters(loaded.definition, parameters)
-        account = opening.account()
-        warn(outside, loaded, refuse_unrunnable(account, loaded.definition, bound))
-        if detach:
-            return _detached(outside, account, loaded, _given(bound, parameters), reach)
-        ran = run_to_end(outside, account, loaded.compiled, loaded.definition, _given(bound, parameters))
-        again = shlex.join(["mlops-sm", "run", pipeline, *(w for word in given for w in ("-p", word))]) + reach
-        return _tell(outside, account, ran, loaded.definition, again=again, reach=reach)
+    with ExitStack() as closing:
+        warm = outside.prewarm() if environment == options.LOCAL else None
+        if warm is not None:
+            closing.callback(warm.close)
+        from mlops_sm.cli.running import Wish, run  # noqa: PLC0415 - boto3 imports while the warm worker imports pandas
 
-
-def _allow(target: Target, *, detach: bool, yes: bool) -> None:
-    name = target.environment.name
-    problems = []
-    if detach and name == LOCAL:
-        fix = "Leave --detach out, or name an AWS environment with --env."
-        what = (
-            "a local execution lives as long as this command: to detach it needs a running server, not in this version"
-        )
-        problems.append(Problem("E125", "--detach", what, fix))
-    if target.environment.protected and not yes:
-        what = f'environment "{name}" is protected'
-        problems.append(Problem("E124", f"--env {name}", what, "Add --yes if you mean it."))
-    if problems:
-        raise InputError(*problems)
-
-
-def reach_options(environment: str, state: Path | None) -> str:
-    """The options with which another command reaches the same account, with a space in front, or nothing."""
-    words = [] if environment == LOCAL else ["--env", environment]
-    words += [] if state is None else ["--state", str(state)]
-    return " " + shlex.join(words) if words else ""
-
-
-def refuse_unrunnable(account: Account, definition: Definition, parameters: Mapping[str, Scalar]) -> Sequence[Problem]:
-    """What the account does differently from AWS, as warnings.
-
-    Raises:
-        RefusedError: A step cannot run there.
-    """
-    problems = account.preflight(definition, parameters)
-    if any(problem.is_error for problem in problems):
-        raise RefusedError(*problems)
-    return problems
-
-
-def warn(outside: Outside, loaded: Loaded, different: Sequence[Problem]) -> None:
-    """Print every warning once."""
-    for warning in loaded.compiled.warnings:
-        outside.ui.say(f"warning: {warning}")
-    outside.ui.report([*loaded.warnings, *different])
-
-
-def _given(bound: dict[str, Scalar], given: dict[str, str]) -> dict[str, Scalar]:
-    """Only what the user gave: the published definition keeps its defaults."""
-    return {name: bound[name] for name in given}
-
-
-def _detached(outside: Outside, account: Account, loaded: Loaded, parameters: dict[str, Scalar], reach: str) -> int:
-    published, arn = start(outside, account, loaded.compiled, parameters)
-    identifier = arn.rpartition("/")[2]
-    outside.ui.result(arn)
-    outside.ui.say(f"follow it: mlops-sm executions show {identifier}{reach}")
-    outside.ui.data(
-        {
-            "execution_arn": arn,
-            "pipeline_name": published.pipeline_name,
-            "published": published.action,
-            "status": "Executing",
-        }
-    )
-    return 0
-
-
-def _tell(outside: Outside, account: Account, ran: Ran, definition: Definition, *, again: str, reach: str) -> int:
-    """Print how it ended; the exit code."""
-    execution = ran.execution
-    show_execution(outside, execution, definition)
-    outside.ui.data(
-        {
-            **execution_data(execution, definition),
-            "published": ran.published.action,
-            "uploaded": list(ran.published.uploaded),
-            "digest": ran.published.digest,
-        }
-    )
-    if ran.interrupted:
-        outside.ui.say(f"\ninterrupted; run again: {again}")
-        return INTERRUPTED
-    if execution.succeeded:
-        return 0
-    explain_failure(outside, account, execution, again=again, options=reach)
-    return 1
+        wish = Wish(label=pipeline, given=given, environment=environment, state=state, detach=detach, yes=yes)
+        return run(outside, wish, warm)

@@ -18,6 +18,7 @@ from mlops_sm.cli.ui import Ui
 from mlops_sm.compile import Compiled
 from mlops_sm.definition import canonical_json, digest
 from mlops_sm.errors import InputError, Problem
+from mlops_sm.local.warm import WarmWorkers
 from mlops_sm.operations.clients import Clients
 from mlops_sm.operations.runs import Pace
 from mlops_sm.project import Environment, Project
@@ -49,6 +50,18 @@ class Result:
         return json.loads(self.out)
 
 
+class ClosedWorkers(WarmWorkers):
+    """Starts nothing, and remembers that it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__(enabled=False)
+        self.closed = False
+
+    def close(self) -> None:
+        super().close()
+        self.closed = True
+
+
 @dataclass
 class World:
     """Fakes for everything outside, and what happened to them."""
@@ -63,6 +76,7 @@ class World:
     states: list[Path] = field(default_factory=list)
     closed: int = 0
     killed: int = 0
+    warm: ClosedWorkers | None = None
     sleep: Callable[[float], None] = lambda _: None
     clock: datetime = NOW
 
@@ -72,12 +86,14 @@ class World:
             cwd=self.cwd,
             variables=self.variables,
             ui=Ui(out, err, self.variables),
+            prewarm=self.prewarm,
             open_local=self.open_local,
             connect=lambda _environment: Clients(self.aws.client),
             compile=self.compile,
             sleep=self.sleep,
             now=self.now,
         )
+        self.warm = None
         code = main(arguments, outside)
         return Result(code, out.getvalue(), err.getvalue())
 
@@ -86,7 +102,10 @@ class World:
         return self.clock
 
     @contextmanager
-    def open_local(self, state: Path, project: Project, environment: Environment) -> Iterator[Account]:
+    def open_local(
+        self, state: Path, project: Project, environment: Environment, warm: WarmWorkers | None
+    ) -> Iterator[Account]:
+        assert warm is self.warm
         self.states.append(state)
         assert environment.account == self.local.account
         try:
@@ -120,6 +139,11 @@ class World:
         arn = f"arn:aws:sagemaker:us-east-1:1:processing-job/pipelines-exec00000001-{name}-x"
         metadata = {"Metadata": {"ProcessingJob": {"Arn": arn}}}
         return {"StepName": name, "StepStatus": status, "StartTime": NOW, **metadata, **ended, **more}
+
+    def prewarm(self) -> WarmWorkers:
+        assert self.warm is None
+        self.warm = ClosedWorkers()
+        return self.warm
 
     def kill(self) -> None:
         self.killed += 1

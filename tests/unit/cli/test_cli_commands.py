@@ -9,8 +9,10 @@ from typing import Any
 import click
 import pytest
 
+from mlops_sm.cli import options
 from mlops_sm.cli.main import COMMANDS, cli
 from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.project import LOCAL
 from mlops_sm.testing.aws import Frame
 
 GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -62,6 +64,10 @@ def test_unknown_command_names_the_nearest(world: Any) -> None:
     result = world.run("excutions")
     assert result.code == 2
     assert 'Did you mean "executions"?' in result.err
+
+
+def test_the_default_environment_is_the_local_one() -> None:
+    assert options.LOCAL == LOCAL
 
 
 # ---------------------------------------------------------------- exit codes

@@ -56,6 +56,19 @@ def test_local_run(succeeding: Any) -> None:
     assert "churn-local-artifacts-123456789012-us-east-1" in succeeding.local.buckets
 
 
+@pytest.mark.parametrize("arguments", [[], ["-p", "x"], ["--env", "nowhere"], ["--state", "here"]])
+def test_warm_workers_are_closed_whatever_happens(succeeding: Any, arguments: list[str]) -> None:
+    succeeding.run("run", "churn.build", *arguments)
+    assert succeeding.warm is None or succeeding.warm.closed
+
+
+def test_only_a_local_run_starts_warm_workers(succeeding: Any) -> None:
+    succeeding.run("run", "churn.build", "--env", "dev")
+    assert succeeding.warm is None
+    succeeding.run("run", "churn.build")
+    assert succeeding.warm.closed
+
+
 def test_json_is_the_whole_stdout(succeeding: Any) -> None:
     result = succeeding.run("run", "churn.build", "--json")
     assert result.code == 0

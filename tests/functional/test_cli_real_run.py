@@ -1,0 +1,230 @@
+"""The command as a process, against the local account, with definitions in files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+SECONDS = f"1000.{os.getpid()}"
+"""How long the long job sleeps; no other process on the machine sleeps exactly so long."""
+REPOSITORY = Path(__file__).parents[2]
+
+
+def processing(name: str, script: str, **more: object) -> Mapping[str, Any]:
+    """A step that runs a line of shell."""
+    return {
+        "Name": name,
+        "Type": "Processing",
+        "Arguments": {
+            "AppSpecification": {"ImageUri": IMAGE, "ContainerEntrypoint": ["sh", "-c", script]},
+            "ProcessingResources": {
+                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
+            },
+            "RoleArn": "arn:aws:iam::123456789012:role/service",
+        },
+        **more,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder without a project."""
+    return tmp_path
+
+
+@pytest.fixture
+def write(folder: Path) -> Callable[..., str]:
+    def define(*steps: Mapping[str, Any], name: str = "pipe.json") -> str:
+        document = {"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": list(steps)}
+        (folder / name).write_text(json.dumps(document))
+        return name
+
+    return define
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLOPS_SM_"))}
+    return kept | {"PYTHONPATH": str(REPOSITORY)} | more
+
+
+def mlops(folder: Path, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_sm", *arguments],
+        cwd=folder,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_a_hand_written_definition_runs_and_is_remembered(folder: Path, write: Callable[..., str]) -> None:
+    name = write(
+        processing("First", "echo one; echo two"), processing("Second", "echo 'three' >&2", DependsOn=["First"])
+    )
+    run = json.loads(mlops(folder, "run", name, "--json").stdout)
+    assert [(s["name"], s["status"]) for s in run["steps"]] == [("First", "Succeeded"), ("Second", "Succeeded")]
+
+    (listed,) = json.loads(mlops(folder, "executions", "list", "--json").stdout)
+    assert (listed["execution_id"], listed["pipeline_name"]) == (run["execution_id"], "pipe")
+    assert mlops(folder, "logs", "latest", "First").stdout == "one\ntwo\n"
+    assert mlops(folder, "logs", run["execution_id"], "Second", "-n", "1").stdout == "three\n"
+    assert json.loads(mlops(folder, "executions", "show", "--json").stdout)["status"] == "Succeeded"
+
+    again = json.loads(mlops(folder, "run", name, "--json").stdout)
+    assert (run["published"], again["published"]) == ("created", "unchanged")
+
+
+def test_a_job_that_fails(folder: Path, write: Callable[..., str]) -> None:
+    name = write(processing("Bad", "seq 1 30; echo broken >&2; exit 3"), processing("Next", "true", DependsOn=["Bad"]))
+    done = mlops(folder, "run", name, code=1)
+    assert "Next  Processing  NotRun" in done.stdout
+    assert re.search(r"step Bad failed: .*\b3\b", done.stderr)
+    assert "  | broken\n" in done.stderr
+    assert "  | 12\n" in done.stderr
+    assert "  | 11\n" not in done.stderr
+    whole = re.search(r"^whole log: (.+)$", done.stderr, re.MULTILINE)
+    assert whole
+    assert Path(whole[1]).read_text().splitlines()[0] == "1"
+    assert f"run again: mlops-sm run {name}" in done.stderr
+
+
+def test_a_step_that_cannot_run_here_starts_nothing(folder: Path, write: Callable[..., str]) -> None:
+    step = {**processing("Odd", "true")}
+    step["Arguments"] = {
+        **step["Arguments"],
+        "AppSpecification": {"ImageUri": "1.dkr.ecr.us-east-1.amazonaws.com/mine:1"},
+    }
+    done = mlops(folder, "run", write(processing("First", "true"), step), code=3)
+    assert "error[E4" in done.stderr
+    assert json.loads(mlops(folder, "executions", "list", "--json").stdout) == []
+
+
+def test_binary_and_long_output(folder: Path, write: Callable[..., str]) -> None:
+    name = write(processing("Loud", "head -c 10000000 /dev/zero | tr '\\0' '\\377'; echo; echo end"))
+    mlops(folder, "run", name)
+    assert mlops(folder, "logs", "latest", "Loud", "-n", "1").stdout == "end\n"
+
+
+@pytest.fixture
+def started(folder: Path, write: Callable[..., str]) -> Iterator[subprocess.Popen[str]]:
+    """A run in the middle of a long job."""
+    name = write(
+        processing("Long", f"exec sleep {SECONDS}"),
+        processing("Next", "true", DependsOn=["Long"]),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlops_sm", "run", name],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Long: Executing"):
+            break
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def sleepers() -> list[int]:
+    """Processes of the long job."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes() == f"sleep\0{SECONDS}\0".encode():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(
+    folder: Path, started: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    busy = mlops(folder, "executions", "list", code=3)
+    assert "error[E540]" in busy.stderr
+    assert sleepers()
+    started.send_signal(number)
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == 130, err
+    assert re.search(r"^Long +Processing +Stopped", out, re.MULTILINE)
+    assert ": Stopped" in out
+    assert not sleepers()
+
+    shown = json.loads(mlops(folder, "executions", "show", "latest", "--json").stdout)
+    assert shown["status"] == "Stopped"
+    (folder / "ok.json").write_text((folder / "pipe.json").read_text().replace(f"exec sleep {SECONDS}", "true"))
+    mlops(folder, "run", "ok.json")
+
+
+def test_a_killed_run_is_told_by_the_next_command(folder: Path, started: subprocess.Popen[str]) -> None:
+    started.kill()
+    started.communicate(timeout=60)
+    shown = json.loads(mlops(folder, "executions", "show", "latest", "--json").stdout)
+    assert shown["status"] == "Failed"
+    assert "ended before" in shown["failure_reason"]
+    assert not sleepers()
+
+
+def test_a_second_interrupt_kills_a_job_that_will_not_end(folder: Path, write: Callable[..., str]) -> None:
+    name = write(processing("Stubborn", "trap '' TERM; echo ready; while true; do sleep 1; done"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlops_sm", "run", name],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Stubborn: Executing"):
+            process.send_signal(signal.SIGINT)
+        if "Stubborn: Stopping" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "killing the jobs" in err
+    assert json.loads(mlops(folder, "executions", "show", "--json").stdout)["status"] == "Stopped"
+
+
+def test_state_by_variable(folder: Path, write: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    state = tmp_path_factory.mktemp("elsewhere")
+    mlops(folder, "run", write(processing("Only", "true")), MLOPS_SM_STATE=str(state))
+    assert (state / "account.db").exists()
+    assert not (folder / ".mlops_sm").exists()
+
+
+def test_closed_stdout_is_no_traceback(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlops_sm", "doctor"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    process.wait()
+    process.stderr.close()
