@@ -260,5 +260,7 @@ def _control_plane(
         if not ended:
             jobs.wait_all(None)
         executions.wait_all()
+        # A job on its way when the first close came may have started a launcher of its own.
+        sites.isolation.close()
 
     return front, end_work

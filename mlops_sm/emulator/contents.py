@@ -102,7 +102,7 @@ def copy_file(source: Path, target: Path) -> None:
             if error.errno not in _NOT_HERE:
                 raise
         if size > 0:
-            # Pseudo files, some network file systems, two file systems under an old kernel.
+            # Some network file systems, or two file systems under an old kernel.
             reader.seek(0)
             writer.seek(0)
             writer.truncate()

@@ -122,7 +122,7 @@ class Database:
         try:
             (damage,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
             if damage != "ok":
-                raise RefusedError(_damaged(self.path, damage))
+                raise RefusedError(damaged(self.path, damage))
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             (application,) = self._connection.execute("PRAGMA application_id").fetchone()
             (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -136,7 +136,7 @@ class Database:
         except sqlite3.OperationalError as error:
             raise RefusedError(_unusable(self.path, error)) from error
         except sqlite3.DatabaseError as error:
-            raise RefusedError(_damaged(self.path, str(error))) from error
+            raise RefusedError(damaged(self.path, str(error))) from error
 
     def _create(self) -> None:
         self._connection.executescript(
@@ -149,7 +149,8 @@ def _aside(path: Path) -> str:
     return f"mv {path.parent} {path.parent}.old"
 
 
-def _damaged(path: Path, detail: str) -> Problem:
+def damaged(path: Path, detail: str) -> Problem:
+    """E542: the file is there but cannot be read as what it was written as."""
     return Problem(
         "E542",
         str(path),

@@ -81,12 +81,15 @@ class Jobs:
         self._clock = clock
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
+        self._closing = False
 
     def start(self, entity: Entity, request: Mapping[str, Json], family: JobFamily) -> None:
         """Run a job whose record was just added; returns at once."""
         running = _Running()
         with self._lock:
             self._running[entity.arn] = running
+            if self._closing:
+                running.stop.set()
         threading.Thread(
             target=self._run, args=(entity, dict(request), family, running), name=f"job {entity.name}", daemon=True
         ).start()
@@ -117,8 +120,9 @@ class Jobs:
         running.ended.wait()
 
     def stop_all(self) -> None:
-        """Ask every job to end and mark it as stopping."""
+        """Ask every job to end and mark it as stopping; one that starts later is stopped at once."""
         with self._lock:
+            self._closing = True
             running = list(self._running.items())
         for arn, job in running:
             self._change(arn, lambda entity: entity.with_body({}, modified=self._now(), status=STOPPING))

@@ -224,7 +224,11 @@ class TouchedBuckets(dict[str, Any]):
 
 
 def pickled(value: Model) -> bytes:
-    """A moto model as bytes; contents stay where they are."""
+    """A moto model as bytes; contents stay where they are.
+
+    Raises:
+        pickle.PicklingError: Something in it would not come back.
+    """
     target = BytesIO()
     _Pickler(target, protocol=5).dump(value)
     return target.getvalue()
@@ -240,6 +244,11 @@ def unpickled(state: bytes, contents: Contents) -> Model:
 
 
 class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Model) -> Model:
+        if isinstance(value, type) and not _is_allowed(value.__module__, value.__qualname__):
+            raise pickle.PicklingError(f"{value.__module__}.{value.__qualname__} has no place in the state of S3")
+        return NotImplemented
+
     def persistent_id(self, value: Model) -> str | None:
         return "contents" if isinstance(value, Contents) else None
 
@@ -253,15 +262,20 @@ class _Unpickler(pickle.Unpickler):
         return self._contents
 
     def find_class(self, module: str, name: str) -> Model:
-        if (module, name) in _ALLOWED or module in {"moto.s3.models", "moto.s3.utils"}:
+        if _is_allowed(module, name):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} does not belong into the state of S3")
+
+
+def _is_allowed(module: str, name: str) -> bool:
+    return (module, name) in _ALLOWED or module in {"moto.s3.models", "moto.s3.utils"}
 
 
 _ALLOWED: Final = frozenset(
     {
         ("mlops_sm.emulator.keys", "StoredKey"),
         ("moto.utilities.utils", "LowercaseDict"),
+        ("requests.structures", "CaseInsensitiveDict"),
         ("datetime", "datetime"),
         ("datetime", "timezone"),
         ("datetime", "timedelta"),

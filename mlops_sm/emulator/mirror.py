@@ -8,6 +8,7 @@ that change something run one at a time, so whoever delivers S3's notifications 
 from __future__ import annotations
 
 import logging
+import pickle
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from moto.s3.notifications import S3NotificationEvent, send_event
 
 from mlops_sm import naming
 from mlops_sm.emulator.contents import Contents
-from mlops_sm.emulator.database import Database
+from mlops_sm.emulator.database import Database, damaged
 from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.keys import (
     TRACKED_MODELS,
@@ -31,6 +32,7 @@ from mlops_sm.emulator.keys import (
     pickled,
     unpickled,
 )
+from mlops_sm.errors import RefusedError
 
 _log = logging.getLogger(__name__)
 
@@ -199,7 +201,7 @@ class Mirror:
                     self._save_key(bucket, key, written)
                 for bucket, upload in touched.uploads:
                     self._save_upload(bucket, upload, written)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, pickle.PicklingError) as error:
             self._contents.take_discarded()
             self._contents.remove(written)
             self._revert(touched)
@@ -286,8 +288,14 @@ class Mirror:
 
     # ------------------------------------------------------------------ reading
 
+    def _unpickled(self, state: bytes) -> Model:
+        try:
+            return unpickled(state, self._contents)
+        except (pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RefusedError(damaged(self._database.path, f"what it says of S3 cannot be read: {error}")) from error
+
     def _restore_bucket(self, place: _Place, name: str, state: bytes) -> None:
-        saved = unpickled(state, self._contents)
+        saved = self._unpickled(state)
         # The constructor registers the name and gives attributes that a later moto has added.
         bucket = _new_bucket(name, place.account, saved["members"]["region_name"])
         vars(bucket).update(saved["members"])
@@ -314,7 +322,7 @@ class Mirror:
             self._unloaded.discard(bucket.name)
 
     def _restore_key(self, bucket: FakeBucket, key: str, state: bytes | None) -> None:
-        saved = unpickled(state, self._contents) if state is not None else {"versions": [], "tags": {}}
+        saved = self._unpickled(state) if state is not None else {"versions": [], "tags": {}}
         cast(TouchedKeys, bucket.keys).restore(key, saved["versions"])
         s3_backends[bucket.account_id][bucket.partition].tagger.tags.update(saved["tags"])
 
@@ -324,11 +332,11 @@ class Mirror:
         if not rows:
             uploads.restore(upload_id, None)
             return
-        members = unpickled(rows[0][0], self._contents)
+        members = self._unpickled(rows[0][0])
         upload = FakeMultipart(members["key_name"], members["metadata"], bucket.account_id, bucket.region_name)
         vars(upload).update(members)
         upload.parts = {
-            number: unpickled(state, self._contents)
+            number: self._unpickled(state)
             for number, state in self._database.query(
                 "SELECT number, state FROM parts WHERE bucket=? AND upload=?", where
             )
@@ -347,7 +355,7 @@ class Mirror:
                 self._restore_bucket(_Place(*rows[0][:2]), name, rows[0][2])
                 self._unloaded.add(name)
             elif bucket is not None:
-                vars(bucket).update(unpickled(rows[0][2], self._contents)["members"])
+                vars(bucket).update(self._unpickled(rows[0][2])["members"])
         for name, key in touched.keys:
             if (bucket := self._bucket(name)) is not None:
                 rows = self._database.query("SELECT state FROM objects WHERE bucket=? AND key=?", (name, key))

@@ -82,12 +82,15 @@ class Executions:
         self.parallel_steps = parallel_steps
         self._lock = threading.Lock()
         self._running: dict[str, _Execution] = {}
+        self._closing = False
 
     def start(self, order: Order) -> None:
         """Run an execution; returns at once."""
         execution = _Execution(self, order)
         with self._lock:
             self._running[order.execution.arn] = execution
+            if self._closing:
+                execution.request_stop()
         execution.thread.start()
 
     def request_stop(self, arn: str) -> None:
@@ -98,8 +101,9 @@ class Executions:
             execution.request_stop()
 
     def stop_all(self) -> None:
-        """Ask every execution to end."""
+        """Ask every execution to end; one that starts later is stopped at once."""
         with self._lock:
+            self._closing = True
             running = list(self._running.values())
         for execution in running:
             execution.request_stop()

@@ -160,7 +160,7 @@ JSON = st.recursive(
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
 @given(data=st.data())
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 def test_any_body_is_accepted_or_refused_by_the_book(operation: str, data: st.DataObject) -> None:
     """Whatever JSON arrives, the answer is the operation's or a modelled 400."""
     members = list(shape(operation).members)

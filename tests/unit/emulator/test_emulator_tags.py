@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,11 +41,12 @@ def test_more_than_fifty_are_refused_and_none_is_added(account: Any, arn: str) -
 
 def test_a_resource_that_does_not_exist(account: Any) -> None:
     nobody = "arn:aws:sagemaker:us-east-1:123456789012:model/nobody"
-    for call in (
+    calls: tuple[Callable[[], Any], ...] = (
         lambda: account.sagemaker.list_tags(ResourceArn=nobody),
         lambda: account.sagemaker.add_tags(ResourceArn=nobody, Tags=[{"Key": "a", "Value": "1"}]),
         lambda: account.sagemaker.delete_tags(ResourceArn=nobody, TagKeys=["a"]),
-    ):
+    )
+    for call in calls:
         with pytest.raises(ClientError, match=r"ValidationException.*Could not find the resource"):
             call()
 
