@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_sm.cli.accounts import Account, Opening, open_account
 from mlops_sm.cli.execution import (
@@ -59,12 +59,14 @@ def run(outside: Outside, wish: Wish, warm: WarmWorkers | None) -> int:
         loaded = load(outside, target)
         bound = bind_parameters(loaded.definition, parameters)
         account = opening.account()
-        warn(outside, loaded, refuse_unrunnable(account, loaded.definition, bound))
+        different = refuse_unrunnable(account, loaded.definition, bound)
+        warn(outside, loaded, different)
         if wish.detach:
             return _detached(outside, account, loaded, _given(bound, parameters), reach)
         ran = run_to_end(outside, account, loaded.compiled, loaded.definition, _given(bound, parameters))
         words = [word for given in wish.given for word in ("-p", given)]
         again = shlex.join(["mlops-sm", "run", wish.label, *words]) + reach
+        outside.ui.data(_data(ran, loaded, different))
         return _tell(outside, account, ran, loaded.definition, again=again, reach=reach)
 
 
@@ -104,10 +106,11 @@ def refuse_unrunnable(account: Account, definition: Definition, parameters: Mapp
 
 
 def warn(outside: Outside, loaded: Loaded, different: Sequence[Problem]) -> None:
-    """Print every warning once."""
+    """Print every warning once; what is different here in one line each, because nothing is to be done about it."""
     for warning in loaded.compiled.warnings:
         outside.ui.say(f"warning: {warning}")
-    outside.ui.report([*loaded.warnings, *different])
+    outside.ui.report(loaded.warnings)
+    outside.ui.notes(different)
 
 
 def _given(bound: dict[str, Scalar], given: dict[str, str]) -> dict[str, Scalar]:
@@ -131,18 +134,21 @@ def _detached(outside: Outside, account: Account, loaded: Loaded, parameters: di
     return 0
 
 
+def _data(ran: Ran, loaded: Loaded, different: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        **execution_data(ran.execution, loaded.definition),
+        "published": ran.published.action,
+        "uploaded": list(ran.published.uploaded),
+        "digest": ran.published.digest,
+        "warnings": [problem._asdict() for problem in (*loaded.warnings, *different)],
+        "compile_warnings": list(loaded.compiled.warnings),
+    }
+
+
 def _tell(outside: Outside, account: Account, ran: Ran, definition: Definition, *, again: str, reach: str) -> int:
     """Print how it ended; the exit code."""
     execution = ran.execution
     show_execution(outside, execution, definition)
-    outside.ui.data(
-        {
-            **execution_data(execution, definition),
-            "published": ran.published.action,
-            "uploaded": list(ran.published.uploaded),
-            "digest": ran.published.digest,
-        }
-    )
     if ran.interrupted:
         outside.ui.say(f"\ninterrupted; run again: {again}")
         return INTERRUPTED

@@ -33,6 +33,7 @@ class Ui:
         self.err = err
         self.json_wanted = False
         self._plain = bool(variables.get("NO_COLOR")) or variables.get("TERM") == "dumb"
+        self._noted: set[str] = set()
         self._dumb = variables.get("TERM") == "dumb"
 
     @property
@@ -80,6 +81,14 @@ class Ui:
             print(self._render(problem, stream), file=stream, flush=True)
         if len(problems) > MAX_RENDERED:
             print(f"... and {len(problems) - MAX_RENDERED} more", file=stream, flush=True)
+
+    def notes(self, problems: Sequence[Problem]) -> None:
+        """Print warnings as progress, one line each, and none that was printed before."""
+        for problem in problems:
+            line = self._render(problem, self.err).partition("\n")[0]
+            if line not in self._noted:
+                self._noted.add(line)
+                self.say(line)
 
     def mark(self, word: str) -> str:
         """A word such as ``ok`` or ``missing`` in its colour, if the result is shown on a terminal."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mlops_sm.errors import Problem
 from mlops_sm.testing.aws import Frame
 
 
@@ -45,6 +46,11 @@ def test_demo(lending: Any) -> None:
     assert "registered lending-approval/1 (PendingManualApproval): auc 0.75" in result.out
     assert "  mlops-sm run lending.build -p MinAuc=0.99" in result.out
     assert lending.closed == 1
+
+
+def test_what_is_different_here_is_told_once(lending: Any) -> None:
+    lending.different.append(Problem("W401", "Prepare", "the instance type has no effect here", "Nothing to do."))
+    assert lending.run("demo").err.count("W401") == 1
 
 
 def test_demo_in_another_state_directory(lending: Any) -> None:

@@ -160,9 +160,12 @@ def test_state_variable(succeeding: Any, tmp_path: Path) -> None:
 
 def test_differences_are_told_and_stop_nothing(succeeding: Any) -> None:
     succeeding.different.append(Problem("W401", "Prepare", "the instance type has no effect here", "Nothing to do."))
-    result = succeeding.run("run", "churn.build")
+    result = succeeding.run("run", "churn.build", "--json")
     assert result.code == 0
-    assert "warning[W401]: the instance type has no effect here" in result.err
+    assert "warning[W401]: the instance type has no effect here\n" in result.err
+    assert "Nothing to do." not in result.err
+    assert [w["code"] for w in result.json["warnings"]] == ["W401"]
+    assert result.json["compile_warnings"] == ["the module says something"]
 
 
 def test_what_cannot_run_here_is_refused_before_anything_is_written(world: Any) -> None:
