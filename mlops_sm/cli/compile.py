@@ -46,7 +46,7 @@ def command(outside: Outside, pipeline: str, output: Path | None, environment: s
         for line in table(["asset", "form", "digest", "uri"], rows):
             outside.ui.say(line)
     if output is not None:
-        (outside.cwd / output).write_text(compiled.definition, encoding="utf-8")
+        _write(outside.cwd / output, compiled.definition)
         outside.ui.say(f"{output}: {len(compiled.definition)} characters, sha256 {compiled.digest}")
     elif not outside.ui.json_wanted:
         outside.ui.exact(compiled.definition)
@@ -65,3 +65,13 @@ def command(outside: Outside, pipeline: str, output: Path | None, environment: s
         }
     )
     return 0
+
+
+def _write(path: Path, definition: str) -> None:
+    try:
+        path.write_text(definition, encoding="utf-8")
+    except OSError as err:
+        what = f"it cannot be written: {err.strerror}"
+        raise InputError(
+            Problem("E127", f"-o {path}", what, "Name a file in a folder that can be written to.")
+        ) from err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -89,12 +89,19 @@ def tell(outside: Outside, state: Path | None, warm: WarmWorkers | None) -> int:
         with Opening(open_account(outside, project, project.environment(LOCAL), state, warm)) as opening:
             for reference in PIPELINES:
                 code = code or _run(story, opening, reference)
-    finally:
-        summary.parent.mkdir(parents=True, exist_ok=True)
-        summary.write_text(json.dumps(story.summary(), indent=2) + "\n", encoding="utf-8")
+    except BaseException:
+        with suppress(OSError):  # what was raised first says more than a summary that cannot be written
+            _write(summary, story)
+        raise
+    _write(summary, story)
     _tell(story)
     outside.ui.say(f"summary: {summary}")
     return code or int(story.package is None)
+
+
+def _write(path: Path, story: Story) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(story.summary(), indent=2) + "\n", encoding="utf-8")
 
 
 def _project(outside: Outside) -> Project:

@@ -35,6 +35,8 @@ _NOT_FOUND: Final = frozenset(
     }
 )
 _NOT_FOUND_TEXT: Final = re.compile(r"could not find|does not exist|not exist|cannot find", re.IGNORECASE)
+_NO_SPACE: Final = "InsufficientStorage"
+"""Only the local account answers so: its disk is full."""
 _ACTIONS: Final = {
     # operations whose IAM action has another name; a HEAD on a missing object needs ListBucket to be answered with 404
     "s3:HeadObject": "s3:GetObject and s3:ListBucket",
@@ -130,6 +132,8 @@ def _answered(err: botocore.ClientError, operation: str) -> AwsError:
         bucket = str(error.get("BucketName", "")) or "named by the environment"
         fix = "Provision the environment's buckets, or give the bucket in [tool.mlops_sm.environments]."
         return refusal("E528", f"the bucket {bucket} does not exist", fix)
+    if code == _NO_SPACE:
+        return refusal("E530", message, "Free some space, or name another folder with --state DIR.")
     passing = code in {"InternalFailure", "InternalError", "ServiceUnavailable", "InternalServerError", "500", "503"}
     request = str(err.response.get("ResponseMetadata", {}).get("RequestId", ""))
     fix = "Correct what AWS names." if not passing else "Run the command again; AWS had an internal failure."

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import importlib
 import json
 from pathlib import Path
@@ -136,6 +137,12 @@ def test_compile_into_a_file(world: Any) -> None:
     result = world.run("compile", "churn.build", "-o", "build.json")
     assert (result.code, result.out) == (0, "")
     assert (world.cwd / "build.json").read_text() == printed
+
+
+def test_compile_into_a_folder_that_is_not_there(world: Any) -> None:
+    result = world.run("compile", "churn.build", "-o", "nowhere/build.json")
+    assert result.code == 2
+    assert "error[E127]" in result.err
 
 
 def test_compile_as_json(world: Any) -> None:
@@ -321,3 +328,15 @@ def test_doctor_when_the_state_is_a_file(world: Any, tmp_path: Path) -> None:
     result = world.run("doctor", "--state", "taken/state")
     assert result.code == 3
     assert "pipelines cannot run here yet" in result.out
+
+
+def test_doctor_when_the_state_is_in_use(world: Any, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    with (state / "lock").open("w") as lock:
+        lock.write("4711 mlops-sm run")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = world.run("doctor", "--state", "state")
+    assert result.code == 3
+    assert "in use by 4711 mlops-sm run" in result.out

@@ -81,6 +81,15 @@ def test_stage_that_does_not_compile_is_in_the_summary(lending: Any) -> None:
     assert summary["stages"][-1]["status"] == "Failed"
 
 
+def test_what_was_refused_is_told_even_if_no_summary_can_be_written(lending: Any) -> None:
+    del lending.definitions["lending.data"]
+    (lending.cwd / "scratch").mkdir()
+    (lending.cwd / "scratch" / "demo").write_text("a file where the folder would be")
+    result = lending.run("demo", "--state", "scratch")
+    assert result.code == 2
+    assert "error[E301]" in result.err
+
+
 @pytest.mark.parametrize("folder", ["world", "bare"])
 def test_demo_in_another_project(folder: str, request: pytest.FixtureRequest) -> None:
     world = request.getfixturevalue(folder)

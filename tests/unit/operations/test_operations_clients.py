@@ -69,6 +69,7 @@ def test_unknown_profile(environment: Environment, monkeypatch: pytest.MonkeyPat
         ),
         ("ThrottlingException", "Rate exceeded", "E523", "throttling"),
         ("InternalFailure", "", "E527", "internal failure"),
+        ("InsufficientStorage", "The disk is full.", "E530", "--state DIR"),
         ("ConflictException", "somebody else", "E527", "somebody else"),
     ],
 )
