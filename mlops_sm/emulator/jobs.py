@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -157,6 +157,11 @@ class Jobs:
                 reason = f"InternalServerError: the local account failed to run the job: {error}"
                 outcome = JobOutcome(
                     status=JobStatus.FAILED, started=started, ended=self._clock(), failure_reason=reason[:1024]
+                )
+            if self._closing and outcome.status is JobStatus.FAILED:
+                # It was killed because it did not end in time, which is what its owner asked for.
+                outcome = replace(
+                    outcome, status=JobStatus.STOPPED, failure_reason=None, secondary_status=JobStatus.STOPPED.value
                 )
             self._change(entity.arn, lambda current: family.finish(current, outcome, self._now()))
         except sqlite3.Error:

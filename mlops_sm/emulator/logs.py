@@ -131,10 +131,10 @@ class JobLogs:
         group = next(group for group, kind in GROUPS.items() if kind is job.kind)
         return {
             "logStreamName": name,
-            "creationTime": int(job.created * 1000),
+            "creationTime": round(job.created * 1000),
             "firstEventTimestamp": time,
             "lastEventTimestamp": time,
-            "lastIngestionTime": int(job.modified * 1000),
+            "lastIngestionTime": round(job.modified * 1000),
             "uploadSequenceToken": "0",
             "arn": f"{job.scope.arn(job.kind, '').split(':sagemaker:')[0]}:logs:{job.scope.region}:{job.scope.account}"
             f":log-group:{group}:log-stream:{name}",
@@ -159,12 +159,12 @@ def _kind(request: Mapping[str, Json]) -> Kind:
 
 
 def _stream(job: Entity) -> str:
-    return f"{job.name}/algo-1-{int(job.created * 1000)}"
+    return f"{job.name}/algo-1-{round(job.created * 1000)}"
 
 
 def _time(job: Entity) -> int:
     started = job.body.get("ProcessingStartTime") or job.body.get("TrainingStartTime") or job.created
-    return int(started * 1000)
+    return round(started * 1000)
 
 
 def _found(job: Entity, line: _Line, time: int) -> dict[str, Json]:
@@ -173,7 +173,7 @@ def _found(job: Entity, line: _Line, time: int) -> dict[str, Json]:
         "timestamp": time,
         "message": line.message,
         "ingestionTime": time,
-        "eventId": f"{int(job.created * 1_000_000):020d}{line.start:036d}",
+        "eventId": f"{round(job.created * 1_000_000):020d}{line.start:036d}",
     }
 
 

@@ -35,7 +35,7 @@ def start_pipeline_execution(call: Call) -> dict[str, Json]:
     def add() -> dict[str, Json]:
         now = call.now()
         identifier = call.service.new_id(_ID_LENGTH)
-        name = request.get("PipelineExecutionDisplayName") or f"execution-{int(now * 1000)}"
+        name = request.get("PipelineExecutionDisplayName") or f"execution-{round(now * 1000)}"
         execution = Entity(
             scope=pipeline.scope,
             kind=Kind.EXECUTION,

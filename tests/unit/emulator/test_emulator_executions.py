@@ -52,7 +52,10 @@ def gate(code: str, make: Any, *, above: Any) -> list[dict[str, Any]]:
                 "Type": "Model",
                 "Arguments": {
                     "ExecutionRoleArn": "arn:aws:iam::123456789012:role/execution",
-                    "PrimaryContainer": {**container, "Environment": {"OF": {"Get": "Execution.PipelineExecutionArn"}}},
+                    "PrimaryContainer": {
+                        **container,
+                        "Environment": {"OF": {"Get": "Execution.PipelineExecutionArn"}, "AUC": value},
+                    },
                 },
             },
             {"Name": "Register", "Type": "RegisterModel", "Arguments": register, "DependsOn": ["Create"]},
@@ -93,7 +96,8 @@ def test_a_gate_that_is_met_registers_a_model(gated: Any) -> None:
     assert re.fullmatch(f"pipelines-{identifier}-Evaluate-[a-z0-9]{{10}}", job)
     assert steps["Gate"]["Metadata"] == {"Condition": {"Outcome": "True"}}
     model = gated.sagemaker.describe_model(ModelName=steps["Create"]["Metadata"]["Model"]["Arn"].rsplit("/", 1)[1])
-    assert model["PrimaryContainer"]["Environment"] == {"OF": arn}
+    # A number from a property file is text where the service takes text.
+    assert model["PrimaryContainer"]["Environment"] == {"OF": arn, "AUC": "0.7"}
     package = steps["Register"]["Metadata"]["RegisterModel"]["Arn"]
     assert package == "arn:aws:sagemaker:us-east-1:123456789012:model-package/lending/1"
     described = gated.sagemaker.describe_model_package(ModelPackageName=package)
@@ -244,7 +248,8 @@ def test_an_execution_keeps_the_definition_and_parameters_it_started_with(gated:
 def test_stop_ends_the_running_jobs(account: Any, make: Any) -> None:
     code = account.put("code/wait.py", WAIT)
     after = make.processing("After", code, DependsOn=["Wait"])
-    account.create_pipeline("p", make.processing("Wait", code), after)
+    anyway = make.processing("Anyway", code, DependsOn=[{"Step": "Wait", "Trigger": "Any"}])
+    account.create_pipeline("p", make.processing("Wait", code), after, anyway)
     arn = start(account, "p")
     account.until(lambda: account.steps(arn).get("Wait", {}).get("StepStatus") == "Executing", "the step")
     assert account.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionArn"] == arn

@@ -37,10 +37,10 @@ def messages(events: list[dict[str, Any]]) -> list[str]:
 def test_a_stream_is_named_after_its_job_and_holds_what_it_wrote(account: Any, logs: Any) -> None:
     stream = ran(account, "job", "import sys\nprint('out')\nprint('err', file=sys.stderr)\nprint('unfinished', end='')")
     described = account.sagemaker.describe_processing_job(ProcessingJobName="job")
-    assert stream == f"job/algo-1-{int(described['CreationTime'].timestamp() * 1000)}"
+    assert stream == f"job/algo-1-{round(described['CreationTime'].timestamp() * 1000)}"
     events = logs.get_log_events(logGroupName=PROCESSING, logStreamName=stream, startFromHead=True)["events"]
     assert sorted(messages(events)) == ["err", "out", "unfinished"]
-    started = int(described["ProcessingStartTime"].timestamp() * 1000)
+    started = round(described["ProcessingStartTime"].timestamp() * 1000)
     assert {event["timestamp"] for event in events} == {started}
 
 

@@ -101,7 +101,7 @@ def test_the_same_token_registers_one_version(account: Any) -> None:
 def test_an_update_leaves_what_it_does_not_name(account: Any) -> None:
     group(account)
     metrics = {"ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": "s3://bucket/s.json"}}}
-    package = register(account, ModelMetrics=metrics, CustomerMetadataProperties={"a": "1", "b": "2"})
+    package = register(account, ModelMetrics=metrics, CustomerMetadataProperties={"a": "1", "b": "2", "z": "9"})
     update = account.sagemaker.update_model_package
     update(ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription="good")
     update(
@@ -112,7 +112,7 @@ def test_an_update_leaves_what_it_does_not_name(account: Any) -> None:
     described = describe(account, package)
     assert described["ModelApprovalStatus"] == "Approved"
     assert described["ApprovalDescription"] == "good"
-    assert described["CustomerMetadataProperties"] == {"b": "3", "c": "4"}
+    assert described["CustomerMetadataProperties"] == {"b": "3", "c": "4", "z": "9"}
     assert described["ModelMetrics"] == metrics
     assert described["InferenceSpecification"] == SPECIFICATION
     assert described["LastModifiedTime"] > described["CreationTime"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ import requests
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from moto.s3.models import s3_backends
 
 from mlops_sm.emulator import LocalAccount
 from mlops_sm.errors import RefusedError
@@ -128,6 +130,19 @@ def test_versions_come_back_in_order_and_can_be_deleted_one_by_one(
     listed = account.s3.list_object_versions(Bucket=account.bucket)
     assert [entry["VersionId"] for entry in listed["Versions"]] == [versions[2], versions[0]]
     assert listed["DeleteMarkers"][0]["IsLatest"] is True
+
+
+def test_listing_versions_neither_reads_nor_owns_contents(account: Any, state: Path) -> None:
+    account.put("k", "x")
+    key = s3_backends["123456789012"]["aws"].get_bucket(account.bucket).keys["k"]
+    copy.deepcopy(key).dispose()
+    account.put("another", "x")
+    assert account.body("k") == b"x"
+    key.path.unlink()
+    assert [entry["Key"] for entry in account.s3.list_object_versions(Bucket=account.bucket)["Versions"]] == [
+        "another",
+        "k",
+    ]
 
 
 def test_an_upload_in_parts_can_be_finished_by_the_next_owner(open_account: Callable[..., Any], state: Path) -> None:
@@ -277,6 +292,9 @@ def test_what_was_acknowledged_is_there_after_sigkill(
     last = max([acknowledged, *(int(line) for line in child.stdout if line.endswith("\n"))])
     child.wait()
     child.stdout.close()
+    orphan = state / "objects" / "00" / "00orphan"
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_text("written by an owner that died before it could say so in the database")
     account = open_account()
     for number in range(last + 1):
         found = account.s3.get_object(Bucket="killed", Key=f"k{number}")
