@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mlops_sm.checks.service import sagemaker_model, service_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.bridge import Arrival
-from mlops_sm.emulator.errors import UnsavedError, unknown_operation
+from mlops_sm.emulator.errors import AwsError, UnsavedError, unknown_operation
 from mlops_sm.emulator.logs import GROUPS, JobLogs, group_of
 from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.service import Call, Operation, Service
@@ -80,7 +81,11 @@ class AccountFront:
         performed = self._operations.get(operation)
         if performed is None:
             raise unknown_operation(_SAGEMAKER, operation)
-        return performed(Call(service=self._service, scope=scope, operation=operation, request=request))
+        try:
+            return performed(Call(service=self._service, scope=scope, operation=operation, request=request))
+        except sqlite3.Error as error:
+            # 507 is not among the statuses that botocore retries.
+            raise AwsError("InsufficientStorage", f"The local account's database refused: {error}.", 507) from error
 
     def _mirrored(self, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
         try:
@@ -126,7 +131,6 @@ def _log_group(body: bytes) -> str:
 
 
 def _not_saved(detail: str) -> Answer:
-    # 507 is not among the statuses that botocore retries.
     text = f"The local account could not save the change: {detail}. Nothing was changed."
     body = f"<Error><Code>InsufficientStorage</Code><Message>{text}</Message></Error>"
     return Answer(507, {"Content-Type": "application/xml"}, body.encode())

@@ -139,7 +139,11 @@ class Jobs:
 
     def _run(self, entity: Entity, request: dict[str, Json], family: JobFamily, running: _Running) -> None:
         def on_status(status: str, message: str) -> None:
-            self._change(entity.arn, lambda current: family.progress(current, status, message, self._now()))
+            try:
+                self._change(entity.arn, lambda current: family.progress(current, status, message, self._now()))
+            except sqlite3.Error as error:
+                # The job goes on; its end is shown whatever the disk says.
+                _log.warning("status %s of job %s could not be written down: %s", status, entity.name, error)
 
         try:
             started = self._clock()
@@ -163,10 +167,7 @@ class Jobs:
                 outcome = replace(
                     outcome, status=JobStatus.STOPPED, failure_reason=None, secondary_status=JobStatus.STOPPED.value
                 )
-            self._change(entity.arn, lambda current: family.finish(current, outcome, self._now()))
-        except sqlite3.Error:
-            # The next owner of the state finds the record as that of a job whose owner is gone.
-            _log.exception("the end of job %s could not be written down", entity.name)
+            self._store.end(entity.arn, lambda current: family.finish(current, outcome, self._now()))
         finally:
             with self._lock:
                 self._running.pop(entity.arn, None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import SimpleQueue
@@ -147,9 +149,7 @@ class _Execution:
         try:
             status, reason = self._drive()
         except Exception as error:
-            _log.exception("execution %s failed inside the local account", self._arn)
-            reason = f"InternalServerError: the local account failed: {error}"
-            status = ExecutionStatus.FAILED
+            status, reason = ExecutionStatus.FAILED, _failure(f"execution {self._arn}", error)
             self._abandon(reason)
         try:
             self._write(status, reason)
@@ -162,7 +162,9 @@ class _Execution:
         for thread in self._threads:
             thread.join()
         for record in self._records.values():
-            record.end(StepResult(outcome=Failed(reason)))
+            # The disk may be what went wrong.
+            with suppress(sqlite3.Error):
+                record.end(StepResult(outcome=Failed(reason)))
 
     def _drive(self) -> tuple[ExecutionStatus, str | None]:
         order = self._order
@@ -245,13 +247,9 @@ class _Execution:
         }
 
     def _write(self, status: ExecutionStatus, reason: str | None) -> None:
-        store = self._owner.store
-        with store.transaction():
-            current = store.by_arn(self._arn)
-            if current is not None:
-                changes = {"FailureReason": reason} if reason else {}
-                now = self._owner.clock().timestamp()
-                store.save(current.with_body(changes, modified=now, status=status.value))
+        changes = {"FailureReason": reason} if reason else {}
+        now = self._owner.clock().timestamp()
+        self._owner.store.end(self._arn, lambda current: current.with_body(changes, modified=now, status=status.value))
 
     # ------------------------------------------------------------------ a step's thread
 
@@ -273,6 +271,14 @@ class _Execution:
                 record,
             )
         except Exception as error:
-            _log.exception("step %s failed inside the local account", step.name)
-            result = StepResult(outcome=Failed(f"InternalServerError: the local account failed: {error}"))
+            result = StepResult(outcome=Failed(_failure(f"step {step.name}", error)))
         self._events.put((step.name, result))
+
+
+def _failure(what: str, error: Exception) -> str:
+    """FailureReason of what the local account itself could not do; a bug's traceback goes to the log."""
+    if isinstance(error, sqlite3.Error):
+        _log.warning("%s failed: the database refused: %s", what, error)
+        return f"InternalServerError: the local account's database refused: {error}"
+    _log.error("%s failed inside the local account", what, exc_info=error)
+    return f"InternalServerError: the local account failed: {error}"

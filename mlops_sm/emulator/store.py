@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -12,6 +14,8 @@ from typing import Any, Final, NamedTuple
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.database import Database, Row
+
+_log = logging.getLogger(__name__)
 
 
 class Kind(StrEnum):
@@ -90,6 +94,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._unsaved: dict[str, Entity] = {}
 
     def transaction(self) -> AbstractContextManager[None]:
         """Several changes as one; nobody else writes meanwhile."""
@@ -108,6 +113,24 @@ class Store:
             (*_row(entity)[4:], *entity.scope, entity.kind, entity.name),
         )
 
+    def end(self, arn: str, change: Callable[[Entity], Entity]) -> None:
+        """Bring an entity into its last status, and show that even if the disk refuses to take it.
+
+        Whoever waits for the end sees it; the next owner of the state finds what the disk holds, something that runs no
+        more.
+        """
+        entity = self.by_arn(arn)
+        try:
+            with self.transaction():
+                entity = self.by_arn(arn)
+                if entity is not None:
+                    entity = change(entity)
+                    self.save(entity)
+        except sqlite3.Error as error:
+            _log.warning("the end of %s could not be written down: %s", arn, error)
+            if entity is not None:
+                self._unsaved[arn] = entity
+
     def get(self, scope: Scope, kind: Kind, name: str) -> Entity | None:
         """The entity of that name."""
         sql = f"SELECT {_COLUMNS} FROM entities WHERE account=? AND region=? AND kind=? AND name=?"  # noqa: S608 - see add
@@ -116,6 +139,8 @@ class Store:
 
     def by_arn(self, arn: str) -> Entity | None:
         """The entity of that ARN, whatever its scope."""
+        if arn in self._unsaved:
+            return self._unsaved[arn]
         rows = self._database.query(f"SELECT {_COLUMNS} FROM entities WHERE arn=?", (arn,))  # noqa: S608 - see add
         return _entity(rows[0]) if rows else None
 

@@ -347,6 +347,41 @@ def test_many_executions_at_once_all_end_well(open_account: Callable[..., Any], 
     assert {account.execution_end(arn)["PipelineExecutionStatus"] for arn in started} == {"Succeeded"}
 
 
+def fill(account: Any) -> None:
+    """Make the database full: it may not grow, and whatever room it has is used up."""
+    database = account.local._storage._database
+    ((pages,),) = database.query("PRAGMA page_count")
+    database.query(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(ClientError) as refused:
+        for number in range(10_000):
+            account.sagemaker.create_model_package_group(ModelPackageGroupName=f"g{number}")
+    assert refused.value.response["Error"]["Code"] == "InsufficientStorage"
+    assert "full" in refused.value.response["Error"]["Message"]
+    assert refused.value.response["ResponseMetadata"]["RetryAttempts"] == 0
+
+
+def test_a_full_database_leaves_nobody_waiting(open_account: Callable[..., Any], make: Any, state: Path) -> None:
+    account = open_account()
+    go = state.parent / "go"
+    script = f"import pathlib, time\nwhile not pathlib.Path('{go}').exists(): time.sleep(0.01)"
+    code = account.put("code/a.py", script)
+    account.create_pipeline("p", make.processing("A", code), make.processing("B", code, DependsOn=["A"]))
+    execution = account.sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    account.sagemaker.create_training_job(**account.training_request("alone", script))
+    account.until(lambda: "Metadata" in account.steps(execution).get("A", {}), "the step")
+    fill(account)
+    go.touch()
+    ended = account.execution_end(execution)
+    assert ended["PipelineExecutionStatus"] == "Failed"
+    assert ended["FailureReason"]
+    # Failed if there was no room for its model either.
+    assert account.training_end("alone")["TrainingJobStatus"] in {"Completed", "Failed"}
+    account = open_account()
+    assert account.execution_end(execution)["PipelineExecutionStatus"] == "Failed"
+    assert account.training_end("alone")["TrainingJobStatus"] == "Failed"
+    assert account.execution_end(account.sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"])
+
+
 def test_a_client_of_a_closed_account_gets_no_further(open_account: Callable[..., Any]) -> None:
     account = open_account()
     s3 = account.s3
