@@ -36,9 +36,7 @@ def snapshot(s3: Any, bucket: str) -> dict[str, Any]:
     versions: list[Any] = []
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         for entry in page.get("Versions", []):
-            where = {"Bucket": bucket, "Key": entry["Key"]}
-            if entry["VersionId"] != "null":
-                where["VersionId"] = entry["VersionId"]
+            where = {"Bucket": bucket, "Key": entry["Key"], "VersionId": entry["VersionId"]}
             found = s3.get_object(**where)
             tags = s3.get_object_tagging(**where)["TagSet"]
             members = (found["ETag"], found["ContentType"], found["Metadata"], found["LastModified"], tags)
