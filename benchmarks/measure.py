@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import time
@@ -21,11 +22,10 @@ class Row(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What one process cost: wall seconds, CPU seconds (children included), peak memory in MB."""
+    """What one process cost: wall seconds, CPU seconds (children included)."""
 
     wall: float
     cpu: float
-    peak_mb: float
 
 
 def run(command: Sequence[str | Path], *, cwd: Path | None = None, ok: tuple[int, ...] = (0,)) -> Usage:
@@ -44,7 +44,23 @@ def run(command: Sequence[str | Path], *, cwd: Path | None = None, ok: tuple[int
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in ok:
         raise RuntimeError(f"{command} exited with {process.returncode}: {stderr.decode(errors='replace')[-2000:]}")
-    return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Usage(wall, usage.ru_utime + usage.ru_stime)
+
+
+def peak_mb(command: Sequence[str | Path]) -> float:
+    """Peak memory in MB of a command's own process, read while it runs: wait4 counts its children too."""
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment()
+    )
+    status = Path(f"/proc/{process.pid}/status")
+    peak = 0
+    while process.poll() is None:
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        peak = int(found[1]) if found else peak
+        time.sleep(0.005)
+    if process.returncode != 0:
+        raise RuntimeError(f"{command} exited with {process.returncode}")
+    return peak / 1024
 
 
 def ratio(measured: Callable[[], float], baseline: Callable[[], float], *, pairs: int) -> tuple[float, float, float]:

@@ -15,6 +15,14 @@ from mlops_sm.local.isolation.layer import Launch
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.warm import WarmWorkers, imports_of, probe
 
+
+@pytest.fixture
+def fragile(isolation: NamespaceIsolation) -> Iterator[WarmWorkers]:
+    workers = WarmWorkers()
+    yield workers
+    workers.close()
+
+
 SCRIPTS = {
     "success": "print('fine')",
     "no newline at the end": "import sys\nsys.stdout.write('x')",
@@ -193,6 +201,18 @@ def test_a_script_without_big_imports_starts_cold(warm: WarmWorkers, cell: Any) 
     assert warm.start(cell.script("print('nothing')\n")) is None
 
 
+def test_a_script_with_other_packages_starts_warm_once_the_worker_is_ready(
+    cell: Any, fragile: WarmWorkers, warm: WarmWorkers, make_cell: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    # Importing an installed package may import what is warm; waiting for a worker may cost more than that saves.
+    script = "import click\nprint('up')"
+    assert fragile.start(cell.script(script)) is None
+    cell.finish(warm.start(cell.script("import pandas")))
+    assert warm.ready
+    other = make_cell(tmp_path / "other")
+    assert other.finish(warm.start(other.script(script))) == (0, "up\n")
+
+
 def test_ordinary_variables_start_warm(warm: WarmWorkers, cell: Any) -> None:
     script = "import os, pandas, time\nprint(os.environ['MIN_AUC'], time.tzname[0])"
     launch = cell.script(script, environment={"MIN_AUC": "0.7", "TZ": "Europe/Berlin", "PYTHONPATH": "/opt/ml/code"})
@@ -223,13 +243,6 @@ def test_imports_of_modules_beside_the_script_count(tmp_path: Path) -> None:
     (tmp_path / "package/part.py").write_text("import pandas")
     assert imports_of(tmp_path / "script.py") == {"pandas"}
     assert imports_of(tmp_path / "missing.py") == frozenset()
-
-
-@pytest.fixture
-def fragile(isolation: NamespaceIsolation) -> Iterator[WarmWorkers]:
-    workers = WarmWorkers()
-    yield workers
-    workers.close()
 
 
 def test_jobs_end_with_their_worker_and_the_next_job_gets_another(
