@@ -1,0 +1,5 @@
+"""End as a job that found a fault does."""
+
+import sys
+
+sys.exit(3)
