@@ -342,15 +342,15 @@ def test_an_input_that_fills_the_disk_fails_the_job(
 
 
 def await_log(site: Site, word: str) -> str:
-    """The first line of the job's log that starts with a word; waits for it."""
+    """The first whole line of the job's log that starts with a word; waits for it (a job writes a line in pieces)."""
     never = threading.Event()
     for _ in range(3000):
         try:
-            lines = log_path(site.jobs, "job").read_text().splitlines()
+            lines = log_path(site.jobs, "job").read_text().splitlines(keepends=True)
         except FileNotFoundError:
             lines = []
         for line in lines:
-            if line.startswith(word):
-                return line
+            if line.startswith(word) and line.endswith("\n"):
+                return line.rstrip("\n")
         never.wait(0.01)
     raise AssertionError(f"the job never wrote {word!r}")
