@@ -8,7 +8,7 @@ from typing import Final
 
 from mlops_sm.checks.subject import Subject, place
 from mlops_sm.definition.document import RetryPolicy, Step
-from mlops_sm.definition.kinds import StepKind
+from mlops_sm.definition.kinds import UNDOCUMENTED_KINDS, StepKind
 from mlops_sm.definition.wording import item, member, shown, suggestion
 from mlops_sm.errors import Problem
 
@@ -63,17 +63,6 @@ EXCEPTION_TYPES: Final = (
 MAX_ATTEMPTS: Final = 20
 MAX_EXPIRE_AFTER_MIN: Final = 14_400
 MAX_INTERVAL_SECONDS: Final = 43_200
-# Kinds whose vocabulary nobody publishes: what has an effect on them is unknown.
-_UNKNOWN: Final = frozenset(
-    {
-        StepKind.ATHENA,
-        StepKind.HUB_CONTENT,
-        StepKind.BEDROCK_CUSTOM_MODEL,
-        StepKind.BEDROCK_CUSTOM_MODEL_DEPLOYMENT,
-        StepKind.BEDROCK_PROVISIONED_MODEL_THROUGHPUT,
-        StepKind.BEDROCK_MODEL_IMPORT,
-    }
-)
 
 
 def check_cache(subject: Subject) -> Iterator[Problem]:
@@ -91,7 +80,7 @@ def check_cache(subject: Subject) -> Iterator[Problem]:
         if cache.enabled and cache.expire_after is None:
             what = "caching is enabled without saying for how long"
             yield Problem("E254", where, what, 'Add "ExpireAfter", e.g. "P30D" for 30 days.')
-        if cache.enabled and step.kind not in _CACHEABLE | _UNKNOWN:
+        if cache.enabled and step.kind not in _CACHEABLE | UNDOCUMENTED_KINDS:
             what = f"{step.kind} steps are never cached: CacheConfig has no effect"
             yield Problem("W250", where, what, "Remove CacheConfig.")
 
@@ -99,7 +88,7 @@ def check_cache(subject: Subject) -> Iterator[Problem]:
 def check_retries(subject: Subject) -> Iterator[Problem]:
     """Retry policies name known exceptions and keep the service's limits (E255), on kinds that are retried (W250)."""
     for step in subject.definition.walk():
-        if step.retry_policies and step.kind not in _RETRYABLE | _UNKNOWN:
+        if step.retry_policies and step.kind not in _RETRYABLE | UNDOCUMENTED_KINDS:
             what = f"{step.kind} steps are not retried: RetryPolicies have no effect"
             yield Problem("W250", place(step, "RetryPolicies"), what, "Remove RetryPolicies.")
         entries = step.raw.get("RetryPolicies")

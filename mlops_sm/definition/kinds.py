@@ -43,6 +43,19 @@ class StepKind(StrEnum):
     BEDROCK_MODEL_IMPORT = "BedrockModelImport"
 
 
+UNDOCUMENTED_KINDS: Final = frozenset(
+    {
+        StepKind.ATHENA,
+        StepKind.HUB_CONTENT,
+        StepKind.BEDROCK_CUSTOM_MODEL,
+        StepKind.BEDROCK_CUSTOM_MODEL_DEPLOYMENT,
+        StepKind.BEDROCK_PROVISIONED_MODEL_THROUGHPUT,
+        StepKind.BEDROCK_MODEL_IMPORT,
+    }
+)
+"""Kinds that no SDK writes and whose vocabulary nobody publishes: they are taken as they are written."""
+
+
 class ParameterType(StrEnum):
     """A pipeline parameter's ``Type``."""
 

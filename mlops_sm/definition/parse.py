@@ -23,7 +23,7 @@ from mlops_sm.definition.document import (
     Step,
 )
 from mlops_sm.definition.jsontext import load_json
-from mlops_sm.definition.kinds import ParameterType, StepKind, Trigger
+from mlops_sm.definition.kinds import UNDOCUMENTED_KINDS, ParameterType, StepKind, Trigger
 from mlops_sm.definition.wording import item, member, shown, step_place, suggestion, type_word
 from mlops_sm.errors import InputError, Problem
 
@@ -66,17 +66,6 @@ BESIDE_ARGUMENTS: Final[Mapping[StepKind, frozenset[str]]] = MappingProxyType(
 )
 """The members that a step of some kinds carries beside Arguments."""
 
-# Kinds that no SDK writes: what they carry beside Arguments is not known, so nothing there is called unknown.
-_UNDOCUMENTED: Final = frozenset(
-    {
-        StepKind.ATHENA,
-        StepKind.HUB_CONTENT,
-        StepKind.BEDROCK_CUSTOM_MODEL,
-        StepKind.BEDROCK_CUSTOM_MODEL_DEPLOYMENT,
-        StepKind.BEDROCK_PROVISIONED_MODEL_THROUGHPUT,
-        StepKind.BEDROCK_MODEL_IMPORT,
-    }
-)
 _BRANCHES: Final[Mapping[StepKind, tuple[str, ...]]] = MappingProxyType(
     {StepKind.CONDITION: ("IfSteps", "ElseSteps"), StepKind.FOR_EACH: ("ForEachBody",)}
 )
@@ -226,7 +215,7 @@ class _Reader:
         where = path if name is None else step_place(name, path)
         word = self._word(entry, "Type", tuple(StepKind), where)
         kind = None if word is None else StepKind(word)
-        if kind is not None and kind not in _UNDOCUMENTED:
+        if kind is not None and kind not in UNDOCUMENTED_KINDS:
             self._only(entry, _STEP | BESIDE_ARGUMENTS.get(kind, frozenset()), where)
         arguments = self._arguments(entry, kind, where)
         depends_on = tuple(self._dependencies(entry, where))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.errors import AwsError, invalid
-from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS, STOPPING, JobFamily
+from mlops_sm.emulator.errors import invalid
+from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
-from mlops_sm.emulator.sagemaker.tags import tag_new
+from mlops_sm.emulator.sagemaker.jobs import start_job, stop_job
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.jobs import JobOutcome, run_processing
@@ -35,15 +35,7 @@ def create_processing_job(call: Call) -> dict[str, Json]:
         status=IN_PROGRESS,
         body=body,
     )
-    with call.store.transaction():
-        if not call.store.add(entity):
-            raise AwsError(
-                "ResourceInUse",
-                "Processing job names must be unique within an AWS account and region, and a processing job with this "
-                f"name already exists ({entity.arn})",
-            )
-        tag_new(call, entity.arn)
-    call.service.jobs.start(entity, call.members(), FAMILY)
+    start_job(call, entity, FAMILY)
     return {"ProcessingJobArn": entity.arn}
 
 
@@ -60,13 +52,7 @@ def list_processing_jobs(call: Call) -> dict[str, Json]:
 
 def stop_processing_job(call: Call) -> dict[str, Json]:
     """Ask a running job to end."""
-    with call.store.transaction():
-        entity = _job(call)
-        if entity.status not in ACTIVE:
-            raise invalid(f"The request was rejected because the processing job is in status {entity.status}.")
-        if entity.status != STOPPING:
-            call.store.save(entity.with_body({}, modified=call.now(), status=STOPPING))
-    call.service.jobs.request_stop(entity.arn)
+    stop_job(call, lambda: _job(call))
     return {}
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.errors import AwsError, invalid
-from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS, STOPPING, JobFamily
+from mlops_sm.emulator.errors import invalid
+from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
-from mlops_sm.emulator.sagemaker.tags import tag_new
+from mlops_sm.emulator.sagemaker.jobs import start_job, stop_job
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.jobs import JobOutcome, run_training
@@ -44,15 +44,7 @@ def create_training_job(call: Call) -> dict[str, Json]:
         body={**_DEFAULTS, **call.members()},
     )
     entity = _enter(entity, "Starting", "Starting the training job", now)
-    with call.store.transaction():
-        if not call.store.add(entity):
-            raise AwsError(
-                "ResourceInUse",
-                "Training job names must be unique within an AWS account and region, and a training job with this name "
-                f"already exists ({entity.arn})",
-            )
-        tag_new(call, entity.arn)
-    call.service.jobs.start(entity, call.members(), FAMILY)
+    start_job(call, entity, FAMILY)
     return {"TrainingJobArn": entity.arn}
 
 
@@ -72,14 +64,7 @@ def list_training_jobs(call: Call) -> dict[str, Json]:
 
 def stop_training_job(call: Call) -> dict[str, Json]:
     """Ask a running job to end."""
-    with call.store.transaction():
-        entity = _job(call)
-        if entity.status not in ACTIVE:
-            raise invalid(f"The request was rejected because the training job is in status {entity.status}.")
-        if entity.status != STOPPING:
-            stopping = _enter(entity, "Stopping", "Stopping the training job", call.now())
-            call.store.save(stopping.with_body({}, modified=stopping.modified, status=STOPPING))
-    call.service.jobs.request_stop(entity.arn)
+    stop_job(call, lambda: _job(call), lambda job: _enter(job, "Stopping", "Stopping the training job", call.now()))
     return {}
 
 
