@@ -20,6 +20,7 @@ from botocore.config import Config
 
 from mlops_sm import naming
 from mlops_sm.checks.service import data_loader, sagemaker_model
+from mlops_sm.emulator import log_reads
 from mlops_sm.emulator.bridge import ACCESS_KEY, Bridge
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
@@ -248,7 +249,9 @@ def _control_plane(
         clock=sites.clock,
         new_id=new_id,
     )
-    front = AccountFront(service, OPERATIONS, JobLogs(store, sites.log), sites.storage, sites.home.region)
+    region = sites.home.region
+    intercepts = {log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region)}
+    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts)
 
     def end_work() -> None:
         executions.stop_all()

@@ -10,48 +10,24 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.errors import Problem, RefusedError
 
 ACCESS_KEY: Final = "AKIALOCALACCOUNT0000"
 """What clients of the account's owner sign with; it opens nothing anywhere."""
 
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _ACCOUNT_VARIABLE: Final = "MOTO_ACCOUNT_ID"
 _CREDENTIAL: Final = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/[^/]+/aws4_request")
-
-
-class Arrival(NamedTuple):
-    """A request as botocore was about to send it.
-
-    Attributes:
-        service: botocore's id of the service, e.g. ``sagemaker``, ``s3``.
-        operation: The operation's name.
-        account: Whose credentials signed it.
-        region: The region it was signed for; empty when it was not signed.
-        request: What would have been sent.
-    """
-
-    service: str
-    operation: str
-    account: str
-    region: str
-    request: AWSPreparedRequest
-
-    def body(self) -> bytes:
-        """The request's body."""
-        content = self.request.body
-        if content is None:
-            return b""
-        if isinstance(content, str):
-            return content.encode()
-        return bytes(content if isinstance(content, bytes | bytearray) else content.read())
 
 
 class Front(Protocol):
@@ -124,9 +100,17 @@ class Bridge:
         def handle(stubber: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **options: object) -> Any:  # noqa: ANN401 - what moto's own handler returns
             if not stubber.enabled:
                 return None
+            url = urlsplit(request.url)
+            if url.hostname in _LOOPBACK:
+                # Meant for a server on this machine, this account's own or another's.
+                return None
             _, service, operation = event_name.split(".", 2)
-            account, region = self._signer(request.headers)
-            arrival = Arrival(service, operation, account, region, request)
+            headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+            account, region = self._signer(headers)
+            path = f"{url.path}?{url.query}" if url.query else url.path
+            arrival = Arrival(
+                service, operation, account, region, request.method, path, headers, lambda: _body(request.body)
+            )
             answer = front.answer(arrival, lambda: original(stubber, event_name, request, **options))
             match answer:
                 case Answer(status, headers, body):
@@ -147,9 +131,8 @@ class Bridge:
 
         return handle
 
-    def _signer(self, headers: Mapping[str, str | bytes]) -> tuple[str, str]:
-        value = headers.get("Authorization", "")
-        match = _CREDENTIAL.search(value.decode() if isinstance(value, bytes) else value)
+    def _signer(self, headers: Mapping[str, str]) -> tuple[str, str]:
+        match = _CREDENTIAL.search(headers.get("authorization", ""))
         if match is None or match[1] == ACCESS_KEY:
             return self._account, match[2] if match else ""
         if _ACCOUNT_VARIABLE in os.environ:
@@ -157,6 +140,18 @@ class Bridge:
         from moto.iam.models import get_account_id_from  # noqa: PLC0415 - 0.1 s that only foreign credentials need
 
         return get_account_id_from(match[1]), match[2]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _body(content: Any) -> bytes:  # noqa: ANN401 - text, bytes or an open file, as botocore was given it
+    if content is None:
+        return b""
+    if isinstance(content, str):
+        return content.encode()
+    return bytes(content if isinstance(content, bytes | bytearray) else content.read())
 
 
 def _no_network(url: str) -> Problem:

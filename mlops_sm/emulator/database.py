@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from mlops_sm.errors import Problem, RefusedError
 FILE_NAME: Final = "account.db"
 
 _APPLICATION_ID: Final = 0x6D6C736D  # "mlsm": tells our file from any other SQLite database
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE entities (
   account TEXT NOT NULL, region TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
@@ -54,6 +54,24 @@ CREATE TABLE parts (
   PRIMARY KEY (bucket, upload, number)
 );
 """
+_ADDED_IN_2: Final = """
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, due REAL NOT NULL, body TEXT NOT NULL
+);
+CREATE INDEX outbox_due ON outbox (due, id);
+CREATE TABLE backends (
+  service TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, state BLOB NOT NULL,
+  PRIMARY KEY (service, account, region)
+) WITHOUT ROWID;
+CREATE TABLE associations (
+  account TEXT NOT NULL, region TEXT NOT NULL, source TEXT NOT NULL, destination TEXT NOT NULL,
+  type TEXT NOT NULL, created REAL NOT NULL,
+  PRIMARY KEY (source, destination)
+) WITHOUT ROWID;
+CREATE INDEX associations_destination ON associations (destination, source);
+"""
+_MIGRATIONS: Final[Mapping[int, str]] = {1: _ADDED_IN_2}
+"""What turns the schema of a version into the next one's."""
 
 Row = tuple[Any, ...]
 
@@ -130,18 +148,28 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             if tables == 0:
-                self._create()
-            elif (application, version) != (_APPLICATION_ID, _SCHEMA_VERSION):
+                self._run(_SCHEMA + _ADDED_IN_2, _SCHEMA_VERSION)
+            elif application != _APPLICATION_ID:
                 raise RefusedError(_foreign(self.path, application, version))
+            else:
+                self._migrate(version)
         except sqlite3.OperationalError as error:
             raise RefusedError(_unusable(self.path, error)) from error
         except sqlite3.DatabaseError as error:
             raise RefusedError(damaged(self.path, str(error))) from error
 
-    def _create(self) -> None:
+    def _migrate(self, version: int) -> None:
+        """Bring the state of an earlier version up to this one's schema, one version at a time."""
+        while version != _SCHEMA_VERSION:
+            if version not in _MIGRATIONS:
+                raise RefusedError(_foreign(self.path, _APPLICATION_ID, version))
+            self._run(_MIGRATIONS[version], version + 1)
+            version += 1
+
+    def _run(self, script: str, version: int) -> None:
         self._connection.executescript(
-            f"BEGIN IMMEDIATE;\n{_SCHEMA}\n"
-            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_SCHEMA_VERSION};\nCOMMIT;"
+            f"BEGIN IMMEDIATE;\n{script}\n"
+            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {version};\nCOMMIT;"
         )
 
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mlops_sm.checks.service import sagemaker_model, service_model
+from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.bridge import Arrival
+from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError, UnsavedError, unknown_operation
-from mlops_sm.emulator.logs import GROUPS, JobLogs, group_of
 from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.service import Call, Operation, Service
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope
 
 _SAGEMAKER: Final = "sagemaker"
-_LOGS: Final = "cloudwatch-logs"
-"""Botocore's events call a service by its service id, not by its endpoint."""
 _S3_WRITERS: Final = frozenset({"s3", "s3-control", "cloudformation"})
 """Services of moto that change S3's state."""
-_WITHOUT_S3: Final = frozenset({"iam", _LOGS, "sts"})
+_WITHOUT_S3: Final = frozenset({"iam", "cloudwatch-logs", "sts"})
 """Services of moto that never look at S3."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = logging.getLogger(__name__)
+
+
+Intercept = Callable[[Arrival], Answer | None]
+"""Answers some requests of a service other than SageMaker's control plane; None leaves a request to moto."""
 
 
 class AccountFront:
@@ -35,31 +35,39 @@ class AccountFront:
     Args:
         service: What operations work with.
         operations: SageMaker's operations by name.
-        logs: The job logs.
         storage: S3.
         region: Of requests that are not signed.
+        intercepts: What of other services is answered here, by botocore's id of the service.
     """
 
     def __init__(
-        self, service: Service, operations: Mapping[str, Operation], logs: JobLogs, storage: Storage, region: str
+        self,
+        service: Service,
+        operations: Mapping[str, Operation],
+        storage: Storage,
+        region: str,
+        intercepts: Mapping[str, Intercept],
     ) -> None:
         self._region = region
         self._service = service
         self._operations = operations
-        self._logs = logs
         self._storage = storage
+        self._intercepts = intercepts
 
     def answer(self, arrival: Arrival, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - an Answer or what moto returns
         """Answer a request or have it answered."""
         if arrival.service == _SAGEMAKER:
             return self._sagemaker(arrival)
+        intercept = self._intercepts.get(arrival.service)
+        answered = intercept(arrival) if intercept is not None else None
+        if answered is not None:
+            return answered
         if arrival.service.startswith(f"{_SAGEMAKER}-"):
             return refuse(unknown_operation(arrival.service, arrival.operation))
-        if arrival.service == _LOGS:
-            read = self._read_logs(arrival)
-            if read is not None:
-                return read
-        if arrival.service in _S3_WRITERS and arrival.request.method not in _READS:
+        return self._moto(arrival, forward)
+
+    def _moto(self, arrival: Arrival, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
+        if arrival.service in _S3_WRITERS and arrival.method not in _READS:
             return self._mirrored(forward)
         if arrival.service not in _WITHOUT_S3:
             self._storage.mirror()
@@ -98,36 +106,13 @@ class AccountFront:
     def _sagemaker(self, arrival: Arrival) -> Answer:
         if arrival.operation not in self._operations:
             return refuse(unknown_operation(_SAGEMAKER, arrival.operation))
-        scope = self._scope(arrival)
+        scope = Scope(arrival.account, arrival.region or self._region)
         return answer(
             sagemaker_model(),
             arrival.operation,
-            arrival.body(),
+            arrival.read(),
             lambda request: self.perform(scope, arrival.operation, request),
         )
-
-    def _read_logs(self, arrival: Arrival) -> Answer | None:
-        reads: dict[str, Callable[[Scope, Mapping[str, Json]], dict[str, Json]]] = {
-            "DescribeLogStreams": self._logs.describe_streams,
-            "GetLogEvents": self._logs.get_events,
-            "FilterLogEvents": self._logs.filter_events,
-        }
-        read = reads.get(arrival.operation)
-        if read is None or _log_group(arrival.body()) not in GROUPS:
-            return None
-        scope = self._scope(arrival)
-        return answer(service_model("logs"), arrival.operation, arrival.body(), lambda request: read(scope, request))
-
-    def _scope(self, arrival: Arrival) -> Scope:
-        return Scope(arrival.account, arrival.region or self._region)
-
-
-def _log_group(body: bytes) -> str:
-    try:
-        request = json.loads(body)
-    except ValueError:
-        return ""
-    return group_of(request) if isinstance(request, dict) else ""
 
 
 def _not_saved(detail: str) -> Answer:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
@@ -29,6 +29,15 @@ class Kind(StrEnum):
     MODEL = "model"
     MODEL_PACKAGE_GROUP = "model-package-group"
     MODEL_PACKAGE = "model-package"
+    EXPERIMENT = "experiment"
+    TRIAL = "experiment-trial"
+    TRIAL_COMPONENT = "experiment-trial-component"
+    ARTIFACT = "artifact"
+    ACTION = "action"
+    CONTEXT = "context"
+    CALLBACK = "pipeline-callback"
+    RECORD = "record"
+    """Of any other family of SageMaker's resources; the family is the parent, ``family/name`` the name."""
 
 
 class Scope(NamedTuple):
@@ -89,12 +98,27 @@ _COLUMNS: Final = "account, region, kind, name, parent, arn, status, created, mo
 SORTABLE: Final = frozenset({"created", "name", "status", "arn"})
 
 
+class Listener(Protocol):
+    """Hears of every change, inside its transaction: what it writes is kept or lost together with the change."""
+
+    def entity_changed(self, before: Entity | None, after: Entity) -> None:
+        """An entity was added (`before` is None) or overwritten."""
+
+    def step_changed(self, execution: str, before: str | None, body: Mapping[str, Json]) -> None:
+        """A step of an execution was written; `before` is its status until now, None for a new one."""
+
+
 class Store:
     """Entities, steps, tags and tokens in the account's database. Safe to use from several threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._unsaved: dict[str, Entity] = {}
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of every change from now on."""
+        self._listeners.append(listener)
 
     def transaction(self) -> AbstractContextManager[None]:
         """Several changes as one; nobody else writes meanwhile."""
@@ -103,15 +127,25 @@ class Store:
     def add(self, entity: Entity) -> bool:
         """Insert an entity; False when there is one of that name."""
         sql = f"INSERT INTO entities ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own columns
-        return self._database.execute(sql, _row(entity)) == 1
+        with self.transaction():
+            added = self._database.execute(sql, _row(entity)) == 1
+            if added:
+                for listener in self._listeners:
+                    listener.entity_changed(None, entity)
+            return added
 
     def save(self, entity: Entity) -> None:
         """Overwrite the entity of the same scope, kind and name."""
-        self._database.execute(
-            "UPDATE entities SET parent=?, arn=?, status=?, created=?, modified=?, body=?"
-            " WHERE account=? AND region=? AND kind=? AND name=?",
-            (*_row(entity)[4:], *entity.scope, entity.kind, entity.name),
-        )
+        with self.transaction():
+            before = self.get(entity.scope, entity.kind, entity.name) if self._listeners else None
+            self._database.execute(
+                "UPDATE entities SET parent=?, arn=?, status=?, created=?, modified=?, body=?"
+                " WHERE account=? AND region=? AND kind=? AND name=?",
+                (*_row(entity)[4:], *entity.scope, entity.kind, entity.name),
+            )
+            if before is not None:
+                for listener in self._listeners:
+                    listener.entity_changed(before, entity)
 
     def end(self, arn: str, change: Callable[[Entity], Entity]) -> None:
         """Bring an entity into its last status, and show that even if the disk refuses to take it.
@@ -205,10 +239,18 @@ class Store:
 
     def put_step(self, execution: str, position: int, name: str, body: Mapping[str, Json]) -> None:
         """Write one step of an execution; `position` counts the steps in the order of their start."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO steps (execution, position, name, status, body) VALUES (?,?,?,?,?)",
-            (execution, position, name, body["StepStatus"], json.dumps(body)),
-        )
+        with self.transaction():
+            rows = (
+                self._database.query("SELECT status FROM steps WHERE execution=? AND position=?", (execution, position))
+                if self._listeners
+                else []
+            )
+            self._database.execute(
+                "INSERT OR REPLACE INTO steps (execution, position, name, status, body) VALUES (?,?,?,?,?)",
+                (execution, position, name, body["StepStatus"], json.dumps(body)),
+            )
+            for listener in self._listeners:
+                listener.step_changed(execution, rows[0][0] if rows else None, body)
 
     def steps(
         self, execution: str, *, descending: bool = False, after: int | None = None, limit: int = -1

@@ -107,7 +107,7 @@ def test_a_state_of_another_version_is_refused_and_kept(state: Path) -> None:
     database.close()
     (problem,) = refusal(state).problems
     assert problem.code == "E543"
-    assert "schema 99, not 1" in problem.what
+    assert "schema 99, not 2" in problem.what
     assert "start anew" in problem.fix
 
 
