@@ -9,7 +9,7 @@ import string
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -22,6 +22,7 @@ from mlops_sm import naming
 from mlops_sm.checks.service import data_loader, sagemaker_model
 from mlops_sm.emulator import log_reads
 from mlops_sm.emulator.bridge import ACCESS_KEY, Bridge
+from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.errors import UnsavedError
@@ -55,11 +56,6 @@ _TRUST: Final = {
 """The trust policy of an execution role: SageMaker may assume it."""
 
 
-def utc_now() -> datetime:
-    """The machine's time."""
-    return datetime.now(UTC)
-
-
 def random_id(length: int) -> str:
     """So many random characters of [a-z0-9], as the service's ids are made of."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length))
@@ -75,13 +71,24 @@ class LocalAccount:
         state: The state directory.
         account_id: The account's 12 digits.
         region: Of clients that name none.
+        clock: The account's time; `advance` lets it pass.
         warm: The warm workers; `prewarm` starts one before it is needed.
     """
 
-    def __init__(self, state: Path, scope: Scope, storage: Storage, warm: WarmWorkers, end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        state: Path,
+        scope: Scope,
+        storage: Storage,
+        warm: WarmWorkers,
+        end: Callable[[], None],
+        *,
+        clock: Clock,
+    ) -> None:
         """Use `open`."""
         self.state = state
         self.account_id, self.region = scope
+        self.clock = clock
         self.warm = warm
         self._storage = storage
         self._end: Callable[[], None] | None = end
@@ -109,7 +116,8 @@ class LocalAccount:
             account_id: The account's 12 digits.
             region: Of clients that name none.
             images: Lines of the image table, e.g. ``{"my-image": "python"}``.
-            clock: The time that is reported, timezone-aware.
+            clock: The time that is reported, timezone-aware: a clock, or what a clock of its own goes by. By how much
+                the account was advanced before is added to it.
             new_id: So many random characters of [a-z0-9].
             isolation: Gives jobs their own /opt/ml; the machine's own layer when absent. Closed with the account.
             warm: Warm workers that the caller has started already. Closed with the account.
@@ -133,6 +141,9 @@ class LocalAccount:
             crashed = (state / f"{FILE_NAME}-wal").exists()
             database = Database(state / FILE_NAME)
             closing.callback(database.close)
+            time = clock if isinstance(clock, Clock) else Clock(clock)
+            closing.callback(time.close)
+            keep_ahead(time, database)
             storage = Storage(database, state / "objects", crashed=crashed)
             sites = Sites(
                 state=state,
@@ -141,7 +152,7 @@ class LocalAccount:
                 isolation=isolation or NamespaceIsolation(),
                 warm=warm,
                 images=table,
-                clock=clock,
+                clock=time,
             )
             front, end_work = _control_plane(Store(database), sites, new_id, parallel_jobs, patience)
             bridge = Bridge(account_id, front)
@@ -149,7 +160,7 @@ class LocalAccount:
             closing.callback(bridge.leave)
             closing.callback(storage.detach)
             closing.callback(end_work)
-            return cls(state, scope, storage, sites.warm, closing.close)
+            return cls(state, scope, storage, sites.warm, closing.close, clock=time)
         except BaseException:
             closing.close()
             raise

@@ -69,6 +69,9 @@ CREATE TABLE associations (
   PRIMARY KEY (source, destination)
 ) WITHOUT ROWID;
 CREATE INDEX associations_destination ON associations (destination, source);
+CREATE TABLE clock (
+  id INTEGER PRIMARY KEY CHECK (id = 1), ahead REAL NOT NULL
+);
 """
 _MIGRATIONS: Final[Mapping[int, str]] = {1: _ADDED_IN_2}
 """What turns the schema of a version into the next one's."""
