@@ -69,6 +69,15 @@ CREATE TABLE associations (
   PRIMARY KEY (source, destination)
 ) WITHOUT ROWID;
 CREATE INDEX associations_destination ON associations (destination, source);
+CREATE TABLE memberships (
+  trial TEXT NOT NULL, component TEXT NOT NULL, created REAL NOT NULL,
+  PRIMARY KEY (trial, component)
+) WITHOUT ROWID;
+CREATE INDEX memberships_component ON memberships (component, trial);
+CREATE TABLE metrics (
+  component TEXT NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, step INTEGER, time REAL NOT NULL, value REAL NOT NULL
+);
+CREATE INDEX metrics_component ON metrics (component, name);
 CREATE TABLE clock (
   id INTEGER PRIMARY KEY CHECK (id = 1), ahead REAL NOT NULL
 );

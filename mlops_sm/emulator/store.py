@@ -120,6 +120,11 @@ class Store:
         """Tell somebody of every change from now on."""
         self._listeners.append(listener)
 
+    @property
+    def database(self) -> Database:
+        """Where everything is: other tables can be written in the same transactions."""
+        return self._database
+
     def transaction(self) -> AbstractContextManager[None]:
         """Several changes as one; nobody else writes meanwhile."""
         return self._database.transaction()
