@@ -21,15 +21,17 @@ from botocore.config import Config
 from mlops_sm import naming
 from mlops_sm.checks.service import data_loader, sagemaker_model
 from mlops_sm.emulator import log_reads
+from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.bridge import ACCESS_KEY, Bridge
 from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.errors import UnsavedError
-from mlops_sm.emulator.front import AccountFront
+from mlops_sm.emulator.front import AccountFront, Intercept
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
 from mlops_sm.emulator.logs import JobLogs
+from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.recovery import close_abandoned
 from mlops_sm.emulator.runner import Executions
 from mlops_sm.emulator.sagemaker import OPERATIONS
@@ -54,6 +56,7 @@ _TRUST: Final = {
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 """The trust policy of an execution role: SageMaker may assume it."""
+_FULL_ACCESS: Final = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def random_id(length: int) -> str:
@@ -198,7 +201,7 @@ class LocalAccount:
         path, _, name = resource.rpartition("/")
         roles = iam_backends[arn.split(":")[4]][naming.partition(self.region)]
         if name not in {role.name for role in roles.roles.values()}:
-            roles.create_role(
+            role = roles.create_role(
                 role_name=name,
                 assume_role_policy_document=json.dumps(_TRUST),
                 path=f"/{path}/" if path else "/",
@@ -207,6 +210,8 @@ class LocalAccount:
                 tags=[],
                 max_session_duration="3600",
             )
+            # The SDK simulates its role before it starts anything.
+            role.put_policy("FullAccess", json.dumps(_FULL_ACCESS))
 
     def ensure_bucket(self, name: str, *, versioned: bool = True) -> None:
         """Make a bucket unless it exists; `versioned` also turns versions on for one that exists.
@@ -237,6 +242,12 @@ class LocalAccount:
         self.close()
 
 
+def _iam(arrival: Arrival, region: str) -> Answer | None:
+    from mlops_sm.emulator.iam.requests import IamRequests  # noqa: PLC0415 - 0.1 s and 25 MB of moto's
+
+    return IamRequests(region)(arrival)
+
+
 def _control_plane(
     store: Store, sites: Sites, new_id: Callable[[int], str], parallel_jobs: int, patience: float
 ) -> tuple[AccountFront, Callable[[], None]]:
@@ -261,7 +272,10 @@ def _control_plane(
         new_id=new_id,
     )
     region = sites.home.region
-    intercepts = {log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region)}
+    intercepts: dict[str, Intercept] = {
+        log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
+        "iam": lambda arrival: _iam(arrival, region),
+    }
     front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts)
 
     def end_work() -> None:
