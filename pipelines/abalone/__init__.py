@@ -1,0 +1,1 @@
+"""How old is a shell? The classic regression, written with the plain SageMaker SDK: nothing of ours is imported."""

@@ -1,0 +1,1 @@
+"""Programs of the jobs; they import nothing but their image's packages."""
