@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, LifoQueue
 from typing import Any, Final
 
 from mlops_sm.errors import Problem, RefusedError
@@ -56,13 +57,18 @@ CREATE TABLE parts (
 """
 _ADDED_IN_2: Final = """
 CREATE TABLE outbox (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, due REAL NOT NULL, body TEXT NOT NULL
+  id INTEGER PRIMARY KEY AUTOINCREMENT, due REAL NOT NULL, slow INTEGER NOT NULL, body TEXT NOT NULL
 );
-CREATE INDEX outbox_due ON outbox (due, id);
+CREATE INDEX outbox_due ON outbox (slow, due, id);
 CREATE TABLE backends (
-  service TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, state BLOB NOT NULL,
+  service TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, moto TEXT NOT NULL, state BLOB NOT NULL,
   PRIMARY KEY (service, account, region)
-) WITHOUT ROWID;
+);
+CREATE TABLE slices (
+  service TEXT NOT NULL, account TEXT NOT NULL, region TEXT NOT NULL, shelf TEXT NOT NULL, position INTEGER NOT NULL,
+  state BLOB NOT NULL,
+  PRIMARY KEY (service, account, region, shelf, position)
+);
 CREATE TABLE associations (
   account TEXT NOT NULL, region TEXT NOT NULL, source TEXT NOT NULL, destination TEXT NOT NULL,
   type TEXT NOT NULL, created REAL NOT NULL,
@@ -89,7 +95,9 @@ Row = tuple[Any, ...]
 
 
 class Database:
-    """One connection, one lock. Every statement outside `transaction` is a transaction of its own.
+    """One connection writes, under a lock; others read what was committed and wait for nobody.
+
+    Every statement outside `transaction` is a transaction of its own. Inside one its thread reads what it has written.
 
     Args:
         path: The file; made when it is not there.
@@ -103,8 +111,11 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         self._depth = 0
+        self._writer: int | None = None
+        self._readers: LifoQueue[sqlite3.Connection] = LifoQueue()
+        self._closed = False
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            self._connection = self._connect()
         except sqlite3.OperationalError as error:
             raise RefusedError(_unusable(path, error)) from error
         try:
@@ -115,8 +126,15 @@ class Database:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a SELECT."""
-        with self._lock:
+        if self._writer == threading.get_ident():
             return self._connection.execute(sql, parameters).fetchall()
+        reader = self._reader()
+        try:
+            return reader.execute(sql, parameters).fetchall()
+        finally:
+            self._readers.put(reader)
+            if self._closed:
+                self._close_readers()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement that writes; returns how many rows it changed."""
@@ -132,6 +150,7 @@ class Database:
                 return
             self._connection.execute("BEGIN IMMEDIATE")
             self._depth = 1
+            self._writer = threading.get_ident()
             try:
                 yield
                 self._connection.execute("COMMIT")
@@ -142,11 +161,34 @@ class Database:
                 raise
             finally:
                 self._depth = 0
+                self._writer = None
 
     def close(self) -> None:
         """Fold the log back into the file and let go."""
         with self._lock:
+            self._closed = True
+            # SQLite folds the log when the last connection is closed.
+            self._close_readers()
             self._connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+
+    def _reader(self) -> sqlite3.Connection:
+        """A connection that nobody else uses now: as many are made as ever read at once."""
+        try:
+            return self._readers.get_nowait()
+        except Empty:
+            if self._closed:
+                raise sqlite3.ProgrammingError("the account's database is closed") from None
+            return self._connect()
+
+    def _close_readers(self) -> None:
+        while True:
+            try:
+                self._readers.get_nowait().close()
+            except Empty:
+                return
 
     def _prepare(self) -> None:
         try:

@@ -1,0 +1,136 @@
+"""What waits in the outbox to be delivered: values that outlive the process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.store import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusEvent:
+    """An event on its way to the rules of a bus.
+
+    Attributes:
+        scope: Whose bus.
+        event: The whole event, envelope and detail.
+        bus: The bus's name.
+        hops: How many buses have passed it on.
+    """
+
+    scope: Scope
+    event: Mapping[str, Json]
+    bus: str = "default"
+    hops: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetCall:
+    """A target on its way to be called.
+
+    Attributes:
+        scope: Whose rule or schedule it belongs to.
+        target: The target as PutTargets or CreateSchedule takes it: Arn, parameters, RetryPolicy, DeadLetterConfig.
+        payload: What it gets, as text.
+        origin: ARN of the rule or schedule, or of whatever else called it.
+        event: The event that parameters with a JSON path look into; None without one.
+        created: Epoch seconds; the age that RetryPolicy limits counts from here.
+        attempts: How often it was called in vain.
+        hops: How many buses have passed the event on.
+    """
+
+    scope: Scope
+    target: Mapping[str, Json]
+    payload: str
+    origin: str
+    created: float
+    event: Mapping[str, Json] | None = None
+    attempts: int = 0
+    hops: int = 0
+
+    def tried(self) -> TargetCall:
+        """The call after one more attempt that failed."""
+        return replace(self, attempts=self.attempts + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """An asynchronous call of a function.
+
+    Attributes:
+        scope: Whose function.
+        function: Its name.
+        qualifier: Version or alias; empty for the unpublished version.
+        payload: The event, as JSON text.
+        request_id: Stays the same over its attempts.
+        created: Epoch seconds.
+        attempts: How often it failed.
+        batch: The queue's ARN when the payload is a batch of its messages; empty otherwise.
+    """
+
+    scope: Scope
+    function: str
+    qualifier: str
+    payload: str
+    request_id: str
+    created: float
+    attempts: int = 0
+    batch: str = ""
+
+    def tried(self) -> Invocation:
+        """The invocation after one more attempt that failed."""
+        return replace(self, attempts=self.attempts + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A request to an HTTP endpoint on this machine.
+
+    Attributes:
+        scope: Whose subscription or API destination.
+        url: Where to.
+        method: The HTTP method.
+        headers: Its headers.
+        payload: Its body.
+        created: Epoch seconds.
+        attempts: How often it failed.
+    """
+
+    scope: Scope
+    url: str
+    method: str
+    payload: str
+    created: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attempts: int = 0
+
+    def tried(self) -> Post:
+        """The request after one more attempt that failed."""
+        return replace(self, attempts=self.attempts + 1)
+
+
+Letter = BusEvent | TargetCall | Invocation | Post
+
+_FORMS: Final[Mapping[str, type[BusEvent] | type[TargetCall] | type[Invocation] | type[Post]]] = {
+    "event": BusEvent,
+    "target": TargetCall,
+    "invocation": Invocation,
+    "post": Post,
+}
+
+
+def written(letter: Letter) -> str:
+    """A letter as text."""
+    form = next(name for name, kind in _FORMS.items() if isinstance(letter, kind))
+    return json.dumps({"form": form, **asdict(letter)})
+
+
+def read(text: str) -> Letter:
+    """The letter that a text was written from."""
+    members = json.loads(text)
+    members["scope"] = Scope(*members["scope"])
+    return _FORMS[members.pop("form")](**members)
