@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SDK_V2 := .venv-sdk-v2
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ demo: $(READY) ## the lending life cycle on this machine, with no AWS and no Doc
 test: $(READY) ## the test suite
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: $(READY) ## the suite with its slow matrix
+test-all: $(READY) $(SDK_V2)/.ready ## the suite with its slow matrix
 	$(BIN)/python -m pytest -n 2
 
 check: $(READY) ## format, lint, types, import contracts, generated documents
@@ -41,9 +42,11 @@ docs: $(READY) ## write the generated documents anew
 lock: $(READY) ## resolve the pins anew (needs the package registry)
 	$(BIN)/uv pip compile pyproject.toml --extra sdk --extra local --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o constraints/all.txt
+	$(BIN)/uv pip compile constraints/sdk-v2.in --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o constraints/sdk-v2.txt
 
 clean: ## remove the environment and all local state
-	rm -rf $(VENV) .mlops_sm .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SDK_V2) .mlops_sm .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Installed from hashes only; the project itself is added without resolving or downloading anything more.
 $(READY): constraints/uv.txt constraints/all.txt pyproject.toml
@@ -53,3 +56,9 @@ $(READY): constraints/uv.txt constraints/all.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r constraints/all.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+# Version 2 of the SDK cannot be installed beside version 3.
+$(SDK_V2)/.ready: constraints/sdk-v2.txt $(READY)
+	test -x $(SDK_V2)/bin/python || $(PYTHON) -m venv $(SDK_V2)
+	VIRTUAL_ENV=$(SDK_V2) $(BIN)/uv pip install --quiet --require-hashes -r constraints/sdk-v2.txt
+	@touch $(SDK_V2)/.ready
