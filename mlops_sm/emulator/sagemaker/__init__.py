@@ -11,6 +11,7 @@ from mlops_sm.emulator.sagemaker import (
     packages,
     pipelines,
     processing_jobs,
+    records_table,
     tags,
     training_jobs,
 )
@@ -24,4 +25,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **models.OPERATIONS,
     **packages.OPERATIONS,
     **tags.OPERATIONS,
+    **records_table.OPERATIONS,
 }
