@@ -1,0 +1,128 @@
+"""Hears of every change in the store and puts SageMaker's events on the default bus, in the same transaction."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.events import announcements
+from mlops_sm.emulator.events.delivery import Deliveries
+from mlops_sm.emulator.store import Entity, Kind, Scope, Store
+from mlops_sm.engine import ExecutionStatus
+
+_RUNNING: Final = frozenset({ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING})
+_REMEMBERED: Final = 256
+_STEP_LISTS: Final = frozenset({"Steps", "IfSteps", "ElseSteps"})
+
+
+def envelope(
+    scope: Scope,
+    source: str,
+    detail_type: str,
+    *,
+    resources: list[str],
+    detail: Mapping[str, Json],
+    seconds: float,
+) -> dict[str, Json]:
+    """A whole event.
+
+    Args:
+        scope: Where it happened.
+        source: E.g. ``aws.sagemaker``.
+        detail_type: What happened.
+        resources: ARNs of what it happened to.
+        detail: What is to say about it.
+        seconds: When, in epoch seconds.
+    """
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": detail_type,
+        "source": source,
+        "account": scope.account,
+        "time": announcements.iso(seconds),
+        "region": scope.region,
+        "resources": resources,
+        "detail": dict(detail),
+    }
+
+
+class Announcer:
+    """A listener of the store.
+
+    Args:
+        store: Knows tags and definitions.
+        deliveries: Takes the events.
+        watched: Whether any rule may exist that listens; without one an event would be written for nobody.
+        now: Epoch seconds.
+    """
+
+    def __init__(
+        self, store: Store, deliveries: Deliveries, watched: Callable[[], bool], now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._deliveries = deliveries
+        self._watched = watched
+        self._now = now
+        self._kinds: dict[str, dict[str, str]] = {}
+
+    def entity_changed(self, before: Entity | None, after: Entity) -> None:
+        """Announce a change of status."""
+        if not self._watched():
+            return
+        if after.kind is Kind.EXECUTION:
+            if before is None or before.status != after.status:
+                ended = after.status not in _RUNNING
+                detail = announcements.execution_detail(before, after, ended)
+                resources = [announcements.pipeline_arn(after.arn), after.arn]
+                self._announce(after.scope, announcements.EXECUTION, resources, detail)
+            return
+        announcement = announcements.announcement_of(after)
+        if announcement is None:
+            return
+        if before is not None and announcement.signature(before) == announcement.signature(after):
+            return
+        tags = {tag["Key"]: tag["Value"] for tag in self._store.tags(after.arn)}
+        self._announce(after.scope, announcement.detail_type, [after.arn], announcement.detail(after, tags))
+
+    def step_changed(self, execution: str, before: str | None, body: Mapping[str, Json]) -> None:
+        """Announce a step's change of status."""
+        if body["StepStatus"] == before or not self._watched():
+            return
+        entity = self._store.by_arn(execution)
+        if entity is None:
+            return
+        kind = self._kinds_of(entity).get(body["StepName"], "")
+        detail = announcements.step_detail(execution, before, body, kind)
+        self._announce(entity.scope, announcements.STEP, [announcements.pipeline_arn(execution), execution], detail)
+
+    def _announce(self, scope: Scope, detail_type: str, resources: list[str], detail: Mapping[str, Json]) -> None:
+        event = envelope(scope, "aws.sagemaker", detail_type, resources=resources, detail=detail, seconds=self._now())
+        self._deliveries.event(scope, event)
+
+    def _kinds_of(self, execution: Entity) -> dict[str, str]:
+        """The kinds of an execution's steps by name."""
+        if execution.arn not in self._kinds:
+            version = execution.body.get("PipelineVersionId")
+            definition = self._store.by_arn(f"{announcements.pipeline_arn(execution.arn)}/version/{version}")
+            text = "{}" if definition is None else definition.body["PipelineDefinition"]
+            if len(self._kinds) >= _REMEMBERED:
+                self._kinds.clear()
+            self._kinds[execution.arn] = dict(_steps(json.loads(text)))
+        return self._kinds[execution.arn]
+
+
+def _steps(value: Json) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _steps(item)
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name in _STEP_LISTS and isinstance(inner, list):
+                for step in inner:
+                    if isinstance(step, dict) and "Name" in step and "Type" in step:
+                        yield step["Name"], step["Type"]
+            yield from _steps(inner)

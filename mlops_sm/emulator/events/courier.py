@@ -1,0 +1,138 @@
+"""How each kind of letter is delivered, and what becomes of one that could not be."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable
+from typing import Final, assert_never
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.events.delivery import Postponed, UndeliveredError
+from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall
+from mlops_sm.emulator.events.rules import Rules
+from mlops_sm.emulator.events.targets import Targets, require_loopback
+
+# Defaults of RetryPolicy (API reference of EventBridge's Target).
+_MAX_ATTEMPTS: Final = 185
+_MAX_AGE: Final = 86_400
+_LONGEST_PAUSE: Final = 600.0
+_HTTP_TIMEOUT: Final = 5.0
+"""Seconds; "client execution timeout of 5 seconds" of API destinations."""
+_HTTP_RETRIES: Final = 3
+_HTTP_PAUSE: Final = 20.0
+"""Seconds; SNS's default delivery policy for HTTP has three retries, twenty seconds apart."""
+
+Invoke = Callable[[Invocation], list[Letter]]
+"""Runs a function; raises UndeliveredError."""
+Bury = Callable[[Invocation, UndeliveredError, float], Postponed | list[Letter]]
+"""What becomes of an asynchronous call that failed, at an epoch second."""
+
+
+class LocalCourier:
+    """Delivers everything inside this account.
+
+    Args:
+        rules: Whom an event on a bus concerns.
+        targets: Calls targets.
+        invoke: Runs functions.
+        bury: Decides about their failures.
+    """
+
+    def __init__(self, rules: Rules, targets: Targets, invoke: Invoke, bury: Bury) -> None:
+        self._rules = rules
+        self._targets = targets
+        self._invoke = invoke
+        self._bury = bury
+        # No proxy: what is called is on this machine.
+        self._opener = build_opener(ProxyHandler({}))
+
+    def deliver(self, number: int, letter: Letter) -> list[Letter]:
+        """Deliver a letter; returns what that sets off.
+
+        Raises:
+            UndeliveredError: It could not be delivered.
+        """
+        match letter:
+            case BusEvent():
+                return list(self._rules.matching(letter))
+            case TargetCall():
+                return self._targets.call(number, letter)
+            case Invocation():
+                return self._invoke(letter)
+            case Post():
+                self._post(letter)
+                return []
+            case _:
+                assert_never(letter)
+
+    def again(self, letter: Letter, error: UndeliveredError, now: float) -> Postponed | list[Letter]:
+        """What becomes of a letter that could not be delivered."""
+        match letter:
+            case BusEvent():
+                return Postponed(letter, _LONGEST_PAUSE) if error.retry else []
+            case TargetCall():
+                return _call_again(letter, error, now)
+            case Invocation():
+                return self._bury(letter, error, now)
+            case Post(attempts=attempts):
+                tried = letter.tried()
+                return Postponed(tried, _HTTP_PAUSE) if error.retry and attempts < _HTTP_RETRIES else []
+            case _:
+                assert_never(letter)
+
+    def _post(self, letter: Post) -> None:
+        require_loopback(letter.url)
+        request = Request(  # noqa: S310 - only http(s) to loopback gets here
+            letter.url, data=letter.payload.encode(), headers=dict(letter.headers), method=letter.method
+        )
+        try:
+            with self._opener.open(request, timeout=_HTTP_TIMEOUT):
+                return
+        except HTTPError as error:
+            with error:
+                again = error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR or error.code in {409, 429}
+                raise UndeliveredError("SDK_CLIENT_ERROR", f"{letter.url}: {error}", retry=again) from error
+        except (URLError, OSError, http.client.HTTPException) as error:
+            raise UndeliveredError("CONNECTION_FAILURE", f"{letter.url}: {error}", retry=True) from error
+
+
+def _call_again(call: TargetCall, error: UndeliveredError, now: float) -> Postponed | list[Letter]:
+    """By the target's RetryPolicy later, or into its dead-letter queue.
+
+    Source: "Using dead-letter queues to process undelivered events" of the EventBridge user guide: missing targets
+    and permissions are not tried again; the attributes of the message.
+    """
+    policy = call.target.get("RetryPolicy") or {}
+    exhausted = ""
+    if error.retry:
+        if call.attempts >= policy.get("MaximumRetryAttempts", _MAX_ATTEMPTS):
+            exhausted = "MaximumRetryAttempts"
+        elif now - call.created >= policy.get("MaximumEventAgeInSeconds", _MAX_AGE):
+            exhausted = "MaximumEventAgeInSeconds"
+        else:
+            return Postponed(call.tried(), min(2.0**call.attempts, _LONGEST_PAUSE))
+    queue = (call.target.get("DeadLetterConfig") or {}).get("Arn")
+    if not queue:
+        return []
+    facts = {
+        "RULE_ARN": call.origin,
+        "TARGET_ARN": call.target["Arn"],
+        "ERROR_CODE": error.code,
+        "ERROR_MESSAGE": error.message,
+        "RETRY_ATTEMPTS": str(call.attempts),
+        **({"EXHAUSTED_RETRY_CONDITION": exhausted} if exhausted else {}),
+    }
+    attributes: dict[str, Json] = {
+        name: {"DataType": "String", "StringValue": value or "-"} for name, value in facts.items()
+    }
+    return [
+        TargetCall(
+            scope=call.scope,
+            target={"Arn": queue, "MessageAttributes": attributes},
+            payload=call.payload,
+            origin=call.origin,
+            created=now,
+        )
+    ]
