@@ -10,6 +10,8 @@ import re
 from typing import Final, NamedTuple
 
 LOCAL_ACCOUNT_ID: Final = "123456789012"
+LOCAL_KEY_PREFIX: Final = "LOCALKEY"
+"""An access key of the local account: this and the account's 12 digits, as long as AWS's but never one of them."""
 DEFAULT_REGION: Final = "us-east-1"
 
 # Limits and patterns of the service: botocore's model of CreatePipeline and the SageMaker API reference.
@@ -69,6 +71,11 @@ def arn(service: str, region: str, account: str, resource: str) -> str:
 def sagemaker_arn(region: str, account: str, kind: str, name: str) -> str:
     """A SageMaker ARN; ``kind`` is the resource part, e.g. ``processing-job``."""
     return arn("sagemaker", region, account, f"{kind}/{name}")
+
+
+def local_access_key(account: str) -> str:
+    """What a request to the local account is signed with on behalf of one of its accounts; opens nothing elsewhere."""
+    return LOCAL_KEY_PREFIX + account
 
 
 def role_arn(region: str, account: str, role_name: str) -> str:

@@ -22,7 +22,8 @@ from mlops_sm import naming
 from mlops_sm.checks.service import data_loader, sagemaker_model
 from mlops_sm.emulator import log_reads
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.bridge import ACCESS_KEY, Bridge
+from mlops_sm.emulator.bridge import Bridge
+from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
@@ -32,9 +33,12 @@ from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
 from mlops_sm.emulator.logs import JobLogs
 from mlops_sm.emulator.protocol import Answer
+from mlops_sm.emulator.queues import Queues
 from mlops_sm.emulator.recovery import close_abandoned
 from mlops_sm.emulator.runner import Executions
-from mlops_sm.emulator.sagemaker import OPERATIONS
+from mlops_sm.emulator.sagemaker import OPERATIONS, metrics
+from mlops_sm.emulator.sagemaker.lineage_records import LineageRecorder
+from mlops_sm.emulator.server.endpoint import LOOPBACK, Endpoint
 from mlops_sm.emulator.service import Service
 from mlops_sm.emulator.sites import Sites
 from mlops_sm.emulator.storage import Storage
@@ -87,6 +91,7 @@ class LocalAccount:
         end: Callable[[], None],
         *,
         clock: Clock,
+        endpoint: Endpoint,
     ) -> None:
         """Use `open`."""
         self.state = state
@@ -94,6 +99,7 @@ class LocalAccount:
         self.clock = clock
         self.warm = warm
         self._storage = storage
+        self._endpoint = endpoint
         self._end: Callable[[], None] | None = end
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
@@ -163,10 +169,32 @@ class LocalAccount:
             closing.callback(bridge.leave)
             closing.callback(storage.detach)
             closing.callback(end_work)
-            return cls(state, scope, storage, sites.warm, closing.close, clock=time)
+            endpoint = Endpoint(front.answer, scope, patience)
+            closing.callback(endpoint.close)
+            return cls(state, scope, storage, sites.warm, closing.close, clock=time, endpoint=endpoint)
         except BaseException:
             closing.close()
             raise
+
+    def serve(self, port: int = 0, host: str = LOOPBACK) -> str:
+        """Answer over HTTP too; a server that listens already is the one.
+
+        Args:
+            port: The port; 0 takes a free one.
+            host: The address to bind. Whoever reaches the port runs code as this user: leave it to loopback.
+
+        Returns:
+            The URL for AWS_ENDPOINT_URL, e.g. ``http://127.0.0.1:49152``.
+
+        Raises:
+            RefusedError: E546, the port or the address cannot be had; E547, it listens on another port already.
+        """
+        return self._endpoint.serve(port, host)
+
+    @property
+    def endpoint_url(self) -> str:
+        """What AWS_ENDPOINT_URL is for clients of other processes; served on a free port when first asked for."""
+        return self._endpoint.serve()
 
     def session(self, region: str | None = None) -> boto3.Session:
         """A plain boto3 session: SageMaker is ours, every other service moto's, nothing reaches the network."""
@@ -175,7 +203,7 @@ class LocalAccount:
         # An endpoint in the environment or the user's configuration is meant for another account than this.
         plain.set_default_client_config(Config(ignore_configured_endpoint_urls=True))
         return boto3.Session(
-            aws_access_key_id=ACCESS_KEY,
+            aws_access_key_id=naming.local_access_key(self.account_id),
             aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
             region_name=region or self.region,
             botocore_session=plain,
@@ -252,21 +280,24 @@ def _control_plane(
     store: Store, sites: Sites, new_id: Callable[[int], str], parallel_jobs: int, patience: float
 ) -> tuple[AccountFront, Callable[[], None]]:
     """SageMaker over a store, and what ends its work."""
+    store.listen(LineageRecorder(store))
     close_abandoned(store, sites.clock().timestamp())
-    jobs = Jobs(store, sites.site, sites.clock)
+    jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
+    callbacks, queues = Callbacks(store, sites.clock), Queues()
     executions = Executions(
         store,
         sites.storage.objects,
-        lambda scope: DirectControl(scope, sagemaker_model, front.perform, jobs),
+        lambda scope: DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send),
+        callbacks,
         clock=sites.clock,
         new_id=new_id,
-        parallel_steps=parallel_jobs,
     )
     service = Service(
         store=store,
         objects=sites.storage.objects,
         jobs=jobs,
         executions=executions,
+        callbacks=callbacks,
         preflight=lambda definition, values: preflight(definition, values, sites.images, sites.isolation),
         clock=sites.clock,
         new_id=new_id,
@@ -275,6 +306,7 @@ def _control_plane(
     intercepts: dict[str, Intercept] = {
         log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
         "iam": lambda arrival: _iam(arrival, region),
+        metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
     }
     front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts)
 

@@ -7,37 +7,31 @@ the process's, so one account can be open at a time; what is left behind on clos
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
-from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from mlops_sm.emulator.accounts import account_of, credential
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.protocol import Answer
+from mlops_sm.emulator.moto_requests import ask_moto
+from mlops_sm.emulator.protocol import Answer, with_request_id
+from mlops_sm.emulator.server.arrivals import arrival_of, path_style
 from mlops_sm.errors import Problem, RefusedError
-
-ACCESS_KEY: Final = "AKIALOCALACCOUNT0000"
-"""What clients of the account's owner sign with; it opens nothing anywhere."""
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _ACCOUNT_VARIABLE: Final = "MOTO_ACCOUNT_ID"
-_CREDENTIAL: Final = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/[^/]+/aws4_request")
 
 
 class Front(Protocol):
     """Stands before moto."""
 
-    def answer(self, arrival: Arrival, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - an Answer or what moto returns
+    def answer(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
         """Answer a request, or let moto do it with `forward`; None when nobody here can."""
-
-    def answer_plain(self, method: str, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - an Answer or what moto returns
-        """Likewise for a request that the `requests` library was about to send to a URL of AWS."""
 
 
 class Bridge:
@@ -73,11 +67,8 @@ class Bridge:
                     "Close it first; moto's state, which it stands on, exists once per process.",
                 )
             )
-        # The default account needs no variable, and without one the credentials of an assumed role decide.
-        if self._account == DEFAULT_ACCOUNT_ID:
-            os.environ.pop(_ACCOUNT_VARIABLE, None)
-        else:
-            os.environ[_ACCOUNT_VARIABLE] = self._account
+        # It would hide the accounts that credentials lead to; every request names its account to moto by a header.
+        os.environ.pop(_ACCOUNT_VARIABLE, None)
         # Before the start: moto then hands the second one, bound, to the library that stands in for `requests`.
         BotocoreStubber.__call__ = self._handler()  # type: ignore[method-assign] # moto has no hook
         BotocoreStubber.process_prepared_request = self._plain_handler()  # type: ignore[method-assign] # moto has no hook
@@ -95,51 +86,56 @@ class Bridge:
         Bridge._open.release()
 
     def _handler(self) -> Callable[..., Any]:
-        original, front = self._handle, self._front
+        front, home = self._front, self._account
 
-        def handle(stubber: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **options: object) -> Any:  # noqa: ANN401 - what moto's own handler returns
+        def handle(stubber: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **_options: object) -> Any:  # noqa: ANN401 - what moto's own handler returns
             if not stubber.enabled:
                 return None
             url = urlsplit(request.url)
             if url.hostname in _LOOPBACK:
                 # Meant for a server on this machine, this account's own or another's.
                 return None
-            _, service, operation = event_name.split(".", 2)
-            headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-            account, region = self._signer(headers)
-            path = f"{url.path}?{url.query}" if url.query else url.path
-            arrival = Arrival(
-                service, operation, account, region, request.method, path, headers, lambda: _body(request.body)
-            )
-            answer = front.answer(arrival, lambda: original(stubber, event_name, request, **options))
-            match answer:
-                case Answer(status, headers, body):
-                    return AWSResponse(request.url, status, headers, MockRawResponse(body))
-                case None:
-                    raise RefusedError(_no_network(request.url))
-                case _:
-                    return answer
+            _event, service, operation = event_name.split(".", 2)
+            arrival = _arrival(request, service, operation, home)
+            answer = front.answer(arrival, lambda: ask_moto(arrival, request))
+            if answer is None:
+                raise RefusedError(_no_network(request.url))
+            sent = with_request_id(answer)
+            return AWSResponse(request.url, sent.status, sent.headers, MockRawResponse(sent.body))
 
         return handle
 
     def _plain_handler(self) -> Callable[..., Any]:
-        original, front = self._handle_plain, self._front
+        front, home = self._front, self._account
 
-        def handle(stubber: BotocoreStubber, request: Any) -> Any:  # noqa: ANN401 - a request of the requests library
-            answer = front.answer_plain(request.method, lambda: original(stubber, request))
-            return (answer.status, answer.headers, answer.body) if isinstance(answer, Answer) else answer
+        def handle(_: BotocoreStubber, plain: Any) -> Any:  # noqa: ANN401 - a request of the requests library
+            request = AWSPreparedRequest(
+                plain.method, plain.url, HeadersDict(plain.headers), plain.body, stream_output=False
+            )
+            url = urlsplit(plain.url)
+            target = path_style(url.netloc, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
+            headers = {name.lower(): _text(value) for name, value in plain.headers.items()}
+            arrival = arrival_of(plain.method, target, headers, lambda: _body(plain.body), home=home)
+            answer = front.answer(arrival, lambda: ask_moto(arrival, request))
+            return None if answer is None else tuple(with_request_id(answer))
 
         return handle
 
-    def _signer(self, headers: Mapping[str, str]) -> tuple[str, str]:
-        match = _CREDENTIAL.search(headers.get("authorization", ""))
-        if match is None or match[1] == ACCESS_KEY:
-            return self._account, match[2] if match else ""
-        if _ACCOUNT_VARIABLE in os.environ:
-            return os.environ[_ACCOUNT_VARIABLE], match[2]
-        from moto.iam.models import get_account_id_from  # noqa: PLC0415 - 0.1 s that only foreign credentials need
 
-        return get_account_id_from(match[1]), match[2]
+def _arrival(request: AWSPreparedRequest, service: str, operation: str, home: str) -> Arrival:
+    url = urlsplit(request.url)
+    headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+    signed = credential(headers, url.query)
+    return Arrival(
+        service=service,
+        operation=operation,
+        account=account_of(signed.key, home),
+        region=signed.region,
+        method=request.method,
+        path=f"{url.path}?{url.query}" if url.query else url.path,
+        headers=headers,
+        read=lambda: _body(request.body),
+    )
 
 
 def _text(value: str | bytes) -> str:

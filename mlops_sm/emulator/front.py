@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Json
@@ -54,8 +54,8 @@ class AccountFront:
         self._storage = storage
         self._intercepts = intercepts
 
-    def answer(self, arrival: Arrival, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - an Answer or what moto returns
-        """Answer a request or have it answered."""
+    def answer(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
+        """Answer a request, or have it answered with `forward`; None when nobody here can."""
         if arrival.service == _SAGEMAKER:
             return self._sagemaker(arrival)
         intercept = self._intercepts.get(arrival.service)
@@ -66,18 +66,11 @@ class AccountFront:
             return refuse(unknown_operation(arrival.service, arrival.operation))
         return self._moto(arrival, forward)
 
-    def _moto(self, arrival: Arrival, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
+    def _moto(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
         if arrival.service in _S3_WRITERS and arrival.method not in _READS:
             return self._mirrored(forward)
         if arrival.service not in _WITHOUT_S3:
             self._storage.mirror()
-        return forward()
-
-    def answer_plain(self, method: str, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
-        """Answer a request that did not come from botocore, such as one to a presigned URL."""
-        if method not in _READS:
-            return self._mirrored(forward)
-        self._storage.mirror()
         return forward()
 
     def perform(self, scope: Scope, operation: str, request: dict[str, Json]) -> Mapping[str, Json]:
@@ -95,7 +88,7 @@ class AccountFront:
             # 507 is not among the statuses that botocore retries.
             raise AwsError("InsufficientStorage", f"The local account's database refused: {error}.", 507) from error
 
-    def _mirrored(self, forward: Callable[[], Any]) -> Any:  # noqa: ANN401 - see answer
+    def _mirrored(self, forward: Callable[[], Answer | None]) -> Answer | None:
         try:
             with self._storage.mirror().changing():
                 return forward()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -14,6 +15,7 @@ from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.validation import read_request
 
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
+_REQUEST_IDS: Final = frozenset({"x-amzn-requestid", "x-amz-request-id"})
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +64,13 @@ def refuse(error: AwsError) -> Answer:
     """The service's answer for an error."""
     content = {"__type": error.code, "message": error.message, "Message": error.message}
     return Answer(error.status, {"Content-Type": _CONTENT_TYPE, "x-amzn-ErrorType": error.code}, _dump(content))
+
+
+def with_request_id(given: Answer) -> Answer:
+    """An answer that says which request it answers, as every one of AWS's does."""
+    if any(name.lower() in _REQUEST_IDS for name in given.headers):
+        return given
+    return given._replace(headers={**given.headers, "x-amzn-RequestId": str(uuid.uuid4())})
 
 
 def render(value: Json, shape: Shape) -> Json:

@@ -1,0 +1,99 @@
+"""Requests that moto answers, from botocore in this process and over HTTP alike, with its failures made readable."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from botocore.awsrequest import AWSPreparedRequest, HeadersDict
+from botocore.exceptions import ClientError
+from moto.core.models import botocore_stubber
+
+from mlops_sm.checks.service import service_model
+from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.errors import AwsError, UnsavedError
+from mlops_sm.emulator.protocol import Answer
+from mlops_sm.emulator.refusals import refusal, unavailable
+from mlops_sm.emulator.service_names import folder_of, known_folders
+
+_ACCOUNT_HEADER: Final = "x-moto-account-id"
+"""moto takes the account from here before it looks at the key."""
+_NO_SERVICE: Final = (404, "Not yet implemented")
+"""What moto says to a service that it does not have."""
+_CLIENT_ERRORS: Final = 400
+_log = logging.getLogger(__name__)
+
+
+def ask_moto(arrival: Arrival, request: AWSPreparedRequest) -> Answer | None:
+    """What moto answers to a request; None when its URL is not one of AWS's.
+
+    What moto does not have, and what it fails at, becomes an error of the request's protocol that names the operation.
+    Its status is one that botocore does not retry: it would be no better the fifth time.
+    """
+    request.headers[_ACCOUNT_HEADER] = arrival.account
+    try:
+        result = botocore_stubber.process_request(request)
+    except NotImplementedError:
+        return refusal(arrival, unavailable(arrival, ""))
+    except UnsavedError:
+        raise
+    except ClientError as error:
+        told = error.response["Error"]
+        return refusal(arrival, AwsError(told["Code"], told["Message"]))
+    except Exception as error:
+        _log.exception("%s of %s failed inside the local account", arrival.operation, arrival.service)
+        return refusal(arrival, _failure(arrival, f"{type(error).__name__}: {error}"))
+    if result is None:
+        return None
+    status, headers, content = result
+    body = content.encode() if isinstance(content, str) else bytes(content)
+    if (status, content) == _NO_SERVICE:
+        return refusal(arrival, unavailable(arrival, f", which does not have {arrival.service}"))
+    if status >= _CLIENT_ERRORS and _is_page(body):
+        return refusal(arrival, _failure(arrival, f"HTTP status {status}"))
+    return Answer(int(status), {name: _text(value) for name, value in headers.items()}, body)
+
+
+def aws_request(arrival: Arrival, region: str) -> AWSPreparedRequest:
+    """A request that came over HTTP as botocore would have sent it to AWS.
+
+    The Host header stays: moto makes URLs of it, for instance of queues, that lead back here.
+
+    Args:
+        arrival: The request; of S3 with the bucket in its path.
+        region: Of requests that name none.
+    """
+    url = f"http://{_aws_host(arrival, arrival.region or region)}{arrival.path}"
+    return AWSPreparedRequest(arrival.method, url, HeadersDict(arrival.headers), arrival.read(), stream_output=False)
+
+
+def _aws_host(arrival: Arrival, region: str) -> str:
+    folder = folder_of(arrival.service)
+    match folder:
+        case "budgets":
+            return "budgets.amazonaws.com"
+        case "dsql" | "s3vectors":
+            return f"{folder}.{region}.api.aws"
+        case "devops-agent":
+            return f"aidevops.{region}.api.aws"
+        case "s3control":
+            return f"{arrival.headers.get('x-amz-account-id', arrival.account)}.s3-control.{region}.amazonaws.com"
+        case "kinesis-video-archived-media":
+            return f"archived.kinesisvideo.{region}.amazonaws.com"
+        case _ if folder in known_folders():
+            return f"{service_model(folder).metadata['endpointPrefix']}.{region}.amazonaws.com"
+        case _:
+            return f"{folder}.{region}.amazonaws.com"
+
+
+def _failure(arrival: Arrival, what: str) -> AwsError:
+    message = f"The local account failed at {arrival.operation or arrival.path} of {arrival.service}: {what}"
+    return AwsError("InternalFailure", message, 501)
+
+
+def _is_page(body: bytes) -> bool:
+    return body[:15].lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - moto's headers hold numbers too
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,157 @@
+"""What an HTTP request is about: service, operation, account and region, as botocore's events would have told them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import parse_qs
+
+from mlops_sm.checks.service import service_model
+from mlops_sm.emulator.accounts import account_of, credential
+from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.server.routes import rest_operation
+from mlops_sm.emulator.service_names import SAGEMAKER, folders, known_folders, service_id
+
+_CBOR_PATH: Final = re.compile(r"/service/([^/]+)/operation/([^/]+)")
+_FORM: Final = "application/x-www-form-urlencoded"
+_S3_CONTROL_PATH: Final = "/v20180820/"
+_TARGETS: Final[Mapping[str, tuple[str, str]]] = {
+    "SageMaker": ("sagemaker", "sagemaker"),
+    "AWSCognitoIdentityService": ("cognito-identity", "cognito-identity"),
+    "AWSCognitoIdentityProviderService": ("cognito-idp", "cognito-idp"),
+}
+"""Folders by the first part of X-Amz-Target, for requests that need not be signed or share a signing name."""
+_UNSIGNED_ACTIONS: Final = frozenset({"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"})
+_KEYED_OPERATIONS: Final = frozenset({"InvokeEndpoint", "InvokeEndpointAsync", "BatchPutMetrics"})
+_VIRTUAL_HOST: Final = re.compile(
+    r"(?P<bucket>[a-z0-9][a-z0-9.\-_]*?)"
+    r"\.(?:s3[a-z0-9.\-]*\.)?(?P<host>127\.0\.0\.1|localhost|s3[a-z0-9.\-]*\.amazonaws\.com)"
+)
+_S3_HOST: Final = re.compile(r"s3[a-z0-9.\-]*\.(?:localhost|127\.0\.0\.1|amazonaws\.com)")
+"""A host that has S3's own name in front, and no bucket."""
+
+
+def arrival_of(method: str, path: str, headers: Mapping[str, str], read: Callable[[], bytes], *, home: str) -> Arrival:
+    """A request as the account's front wants it.
+
+    Args:
+        method: HTTP method.
+        path: The path of its URL as it was sent, with the query; of S3 with the bucket in front, see `path_style`.
+        headers: Its headers by lower-case name.
+        read: Its body.
+        home: The account of keys that nobody gave out.
+    """
+    place, _, query = path.partition("?")
+    signed = credential(headers, query)
+    folder, operation = _meant(method, (place, query), headers, read, signed.service)
+    return Arrival(
+        service=service_id(folder),
+        operation=operation,
+        account=account_of(signed.key, home),
+        region=signed.region,
+        method=method,
+        path=path,
+        headers=headers,
+        read=read,
+    )
+
+
+def path_style(host: str, path: str) -> str:
+    """The path with the bucket that the host names in front; `path` when it names none.
+
+    Args:
+        host: The Host header.
+        path: The path of a request, with the query.
+    """
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    found = _VIRTUAL_HOST.fullmatch(name.lower())
+    if found is None or _S3_HOST.fullmatch(name.lower()) or _is_address(name):
+        return path
+    return f"/{found['bucket']}{path}" if path.startswith("/") else f"/{found['bucket']}/{path}"
+
+
+def _meant(
+    method: str, place: tuple[str, str], headers: Mapping[str, str], read: Callable[[], bytes], signing_name: str
+) -> tuple[str, str]:
+    """The folder of the service's model, and the operation; empty when the service has none like that."""
+    path, query = place
+    cbor = _CBOR_PATH.fullmatch(path)
+    if cbor is not None and "smithy-protocol" in headers:
+        return folders(signing_name)[0], cbor[2]
+    prefix, _, target = headers.get("x-amz-target", "").rpartition(".")
+    if target:
+        return _targeted(prefix, signing_name), target
+    action = "" if signing_name == "s3" else _action(method, headers, query, read)
+    if not signing_name:
+        return ("sts", action) if action in _UNSIGNED_ACTIONS else _unsigned(method, path, query, headers)
+    candidates = folders(signing_name)
+    if action:
+        return _speaking_query(candidates), action
+    if path.startswith(_S3_CONTROL_PATH) and "s3control" in candidates:
+        candidates = ("s3control",)
+    for folder in candidates:
+        if folder in known_folders() and _is_rest(folder):
+            operation = rest_operation(folder, method, path, query, headers)
+            if operation:
+                return folder, operation
+    return candidates[0], ""
+
+
+def _targeted(prefix: str, signing_name: str) -> str:
+    if prefix in _TARGETS and signing_name in {"", _TARGETS[prefix][1]}:
+        return _TARGETS[prefix][0]
+    candidates = folders(signing_name)
+    if len(candidates) == 1:
+        return candidates[0]
+    return next(
+        (
+            folder
+            for folder in candidates
+            if folder in known_folders() and service_model(folder).metadata.get("targetPrefix") == prefix
+        ),
+        candidates[0],
+    )
+
+
+def _unsigned(method: str, path: str, query: str, headers: Mapping[str, str]) -> tuple[str, str]:
+    """Only S3 has anything to say to somebody who does not say who he is; SageMaker's own paths are told from keys."""
+    for folder in folders(SAGEMAKER)[1:]:
+        operation = rest_operation(folder, method, path, query, headers)
+        if operation in _KEYED_OPERATIONS:
+            return folder, operation
+    return "s3", rest_operation("s3", method, path, query, headers)
+
+
+def _speaking_query(candidates: tuple[str, ...]) -> str:
+    return next(
+        (
+            folder
+            for folder in candidates
+            if folder in known_folders() and service_model(folder).metadata["protocol"] in {"query", "ec2"}
+        ),
+        candidates[0],
+    )
+
+
+def _is_rest(folder: str) -> bool:
+    return str(service_model(folder).metadata["protocol"]).startswith("rest-")
+
+
+def _action(method: str, headers: Mapping[str, str], query: str, read: Callable[[], bytes]) -> str:
+    """The Action parameter of the query protocol."""
+    if "Action=" in query:
+        return parse_qs(query).get("Action", [""])[0]
+    if method != "POST" or not headers.get("content-type", "").startswith(_FORM):
+        return ""
+    body = read().decode("latin-1")
+    return parse_qs(body).get("Action", [""])[0] if "Action=" in body else ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
