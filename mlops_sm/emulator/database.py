@@ -87,6 +87,14 @@ CREATE INDEX metrics_component ON metrics (component, name);
 CREATE TABLE clock (
   id INTEGER PRIMARY KEY CHECK (id = 1), ahead REAL NOT NULL
 );
+CREATE TABLE schedules (
+  arn TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL
+);
+CREATE TABLE alarm_history (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL,
+  type TEXT NOT NULL, item TEXT NOT NULL, time REAL NOT NULL, summary TEXT NOT NULL, data TEXT NOT NULL
+);
+CREATE INDEX alarm_history_time ON alarm_history (account, region, time, id);
 """
 _MIGRATIONS: Final[Mapping[int, str]] = {1: _ADDED_IN_2}
 """What turns the schema of a version into the next one's."""
