@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 from mlops_sm.cli.outside import Outside
 from mlops_sm.definition import Definition, Scalar
-from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.errors import Problem
 from mlops_sm.operations.clients import Clients
 from mlops_sm.operations.logs import LOG_GROUPS
-from mlops_sm.operations.runs import AWS_PACE, LOCAL_PACE, Job, Pace
+from mlops_sm.operations.runs import AWS_PACE, Job, Pace
 from mlops_sm.project import LOCAL, Environment, Project
 
 if TYPE_CHECKING:
-    from mlops_sm.emulator import LocalAccount
     from mlops_sm.local.warm import WarmWorkers
 
 
@@ -34,7 +33,8 @@ class Account:
         prefix: How the names of the project's pipelines and model groups start; empty shows everything in the account.
         log_place: Where the whole log of a job is, for people.
         prepare: Makes what an AWS account gets from infrastructure code: buckets and a role.
-        kill: Ends every running job at once.
+        kill: Ends every running job at once; None where jobs are another process's.
+        lasting: Whether an execution goes on when the command has ended.
         preflight: What of a definition cannot run there, and what has no effect there.
     """
 
@@ -44,7 +44,8 @@ class Account:
     prefix: str
     log_place: Callable[[Job], str]
     prepare: Callable[[], None]
-    kill: Callable[[], None]
+    kill: Callable[[], None] | None
+    lasting: bool
     preflight: Callable[[Definition, Mapping[str, Scalar]], Sequence[Problem]]
 
     @property
@@ -82,66 +83,10 @@ def aws_account(clients: Clients, project: Project, environment: Environment) ->
         prefix=project.name,
         log_place=lambda job: f"CloudWatch Logs, group {LOG_GROUPS[job.kind]}, streams {job.name}/*",
         prepare=lambda: None,
-        kill=lambda: None,
+        kill=None,
+        lasting=True,
         preflight=lambda _definition, _parameters: (),
     )
-
-
-@contextmanager
-def open_local(state: Path, project: Project, environment: Environment, warm: WarmWorkers | None) -> Iterator[Account]:
-    """The local account in a state directory, with warm workers that were started before.
-
-    Raises:
-        RefusedError: The state is in use, or the extra that it needs is not installed (E130).
-    """
-    try:
-        from mlops_sm.emulator import LocalAccount  # noqa: PLC0415 - an extra; AWS environments do without it
-        from mlops_sm.local.images import ImageTable  # noqa: PLC0415 - as above
-        from mlops_sm.local.isolation.linux import NamespaceIsolation  # noqa: PLC0415 - as above
-        from mlops_sm.local.jobs.folder import log_path  # noqa: PLC0415 - as above
-        from mlops_sm.local.preflight import preflight  # noqa: PLC0415 - as above
-    except ModuleNotFoundError as err:
-        raise RefusedError(
-            Problem(
-                "E130",
-                "local account",
-                f"the Python package {err.name} is not installed",
-                'Install what local runs need: pip install "mlops-sm-kit[local]"',
-            )
-        ) from err
-    images = ImageTable.of(project.local.images)
-    isolation = NamespaceIsolation()
-
-    def kill() -> None:
-        """Take away the processes that hold the jobs, so that closing has nothing to wait for."""
-        account.warm.close()
-        isolation.close()
-        account.close()
-
-    with LocalAccount.open(
-        state,
-        account_id=environment.account,
-        region=environment.region,
-        images=project.local.images,
-        isolation=isolation,
-        warm=warm,
-    ) as account:
-        yield Account(
-            environment=environment,
-            clients=Clients(account.client),
-            pace=LOCAL_PACE,
-            prefix="",
-            log_place=lambda job: str(log_path(state / "jobs", job.name)),
-            prepare=lambda: _prepare(account, environment),
-            kill=kill,
-            preflight=lambda definition, parameters: preflight(definition, parameters, images, isolation),
-        )
-
-
-def _prepare(account: LocalAccount, environment: Environment) -> None:
-    for bucket in (environment.artifact_bucket, environment.data_bucket, environment.model_bucket):
-        account.ensure_bucket(bucket)
-    account.ensure_role(environment.role_arn)
 
 
 class Opening(AbstractContextManager["Opening"]):

@@ -15,7 +15,7 @@ from typing import Final
 import click
 
 from mlops_sm import __version__
-from mlops_sm.cli import options
+from mlops_sm.cli import options, servers
 from mlops_sm.cli.failures import REFUSED
 from mlops_sm.cli.outside import Outside
 from mlops_sm.errors import MlopsSmError
@@ -134,7 +134,10 @@ def _state(folder: Path) -> Fact:
         nearest = nearest.parent
     ok = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
     detail = f"{folder}" + ("" if folder.exists() else ", made by the first run")
-    holder = _holder(folder / "lock") if ok else ""
+    server = servers.find(folder) if ok else None
+    if server is not None:
+        return Fact("state", ok=True, detail=f"{folder}, of the server at {server.url}")
+    holder = servers.holder(folder) if ok else ""
     fix = f"Make {nearest} writable, or name another folder: --state DIR." if not ok else ""
     if holder:
         ok, detail, fix = (
@@ -143,21 +146,6 @@ def _state(folder: Path) -> Fact:
             "Wait until it ends, or name another folder: --state DIR.",
         )
     return Fact("state", ok=ok, detail=detail, fix=fix)
-
-
-def _holder(lock: Path) -> str:
-    """Who holds the state directory, or nothing."""
-    import fcntl  # noqa: PLC0415 - there is none on Windows, where this command must still say what is missing
-
-    try:
-        with lock.open("rb") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return stream.read(200).decode(errors="replace").strip() or "another process"
-    except OSError:
-        return ""
-    return ""
 
 
 def _disk(folder: Path) -> Fact:

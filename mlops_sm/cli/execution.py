@@ -56,17 +56,24 @@ def run_to_end(
 ) -> Ran:
     """Publish, start and follow to the end.
 
-    Ctrl-C stops the execution and waits until its jobs have ended; a second Ctrl-C kills them.
+    Ctrl-C stops the execution and waits until its jobs have ended. A second Ctrl-C kills those of this process; those
+    of a server or of AWS are left to end by themselves.
     """
     published, arn = start(outside, account, compiled, parameters)
+    interrupted = follow_to_end(outside, account, arn, definition)
+    return Ran(published=published, execution=runs.show(account.clients, arn), interrupted=interrupted)
+
+
+def follow_to_end(outside: Outside, account: Account, arn: str, definition: Definition) -> bool:
+    """Show an execution until it has ended; whether the user stopped it. Ctrl-C does what `run_to_end` says."""
     progress = progress_for(outside.ui, definition, outside.now)
     try:
         with progress.drawing():
             _follow(outside, account, arn, progress)
     except KeyboardInterrupt:
         _stop(outside, account, arn, progress)
-        return Ran(published=published, execution=runs.show(account.clients, arn), interrupted=True)
-    return Ran(published=published, execution=runs.show(account.clients, arn))
+        return True
+    return False
 
 
 def _follow(outside: Outside, account: Account, arn: str, progress: Progress) -> None:
@@ -75,14 +82,16 @@ def _follow(outside: Outside, account: Account, arn: str, progress: Progress) ->
 
 
 def _stop(outside: Outside, account: Account, arn: str, progress: Progress) -> None:
-    outside.ui.say("stopping: waiting until the jobs have ended; Ctrl-C again kills them")
+    again = "kills them" if account.kill is not None else "does not wait for them"
+    outside.ui.say(f"stopping: waiting until the jobs have ended; Ctrl-C again {again}")
     try:
         runs.stop(account.clients, arn)
         with progress.drawing():
             _follow(outside, account, arn, progress)
     except KeyboardInterrupt:
-        outside.ui.say("killing the jobs")
-        account.kill()
+        if account.kill is not None:
+            outside.ui.say("killing the jobs")
+            account.kill()
         raise
 
 

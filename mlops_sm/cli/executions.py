@@ -16,7 +16,7 @@ from mlops_sm.operations import runs
 
 @click.group("executions")
 def command() -> None:
-    """List, show and stop executions.
+    """List, show, stop and retry executions.
 
     EXECUTION is an execution's id or ARN, or latest.
     """
@@ -104,3 +104,25 @@ def stop(outside: Outside, execution: str, environment: str, state: Path | None)
     show_execution(outside, found)
     outside.ui.data(execution_data(found))
     return 0
+
+
+@command.command("retry")
+@click.argument("execution", default=runs.LATEST)
+@options.environment
+@options.state
+@click.option(
+    "--detach", is_flag=True, help="Return once it runs again; for local it needs a server (mlops-sm local up)."
+)
+@click.option("--yes", is_flag=True, help="Retry in a protected environment.")
+@options.json
+@click.pass_obj
+def retry(outside: Outside, *, execution: str, environment: str, state: Path | None, detach: bool, yes: bool) -> int:
+    """Run what failed or never started in an execution again.
+
+    Steps that succeeded keep their results. Shows the steps as they go, and exits with 1 if the execution fails again.
+
+    Example: mlops-sm executions retry latest
+    """
+    from mlops_sm.cli.retrying import retry_execution  # noqa: PLC0415 - the other commands parse no definition
+
+    return retry_execution(outside, execution, environment, state, detach=detach, yes=yes)

@@ -25,9 +25,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "compile": ("compile", "Compile a pipeline to its definition, offline."),
     "check": ("check", "Find everything that is wrong with a pipeline."),
     "run": ("run", "Run a pipeline, here or in an AWS account."),
-    "executions": ("executions", "List, show and stop executions."),
+    "executions": ("executions", "List, show, stop and retry executions."),
     "logs": ("logs", "Show the log of a step's job."),
     "models": ("models", "List and show registered models."),
+    "local": ("local", "Serve the local account to other programs."),
     "demo": ("demo", "Run the lending life cycle on this machine."),
 }
 """Each command's module in this package and its line on the help page."""

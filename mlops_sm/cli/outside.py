@@ -69,7 +69,9 @@ class Outside:
         """
         from mlops_sm.project import find_project_file, standalone_project  # noqa: PLC0415 - as in `project`
 
-        return self.project() if find_project_file(self.cwd) else standalone_project(self.cwd)
+        if find_project_file(self.cwd):
+            return self.project()
+        return standalone_project(self.cwd, variables=self.variables)
 
     def state_directory(self, project: Project, given: Path | None) -> Path:
         """Where the local account keeps its state: the option, the variable, or a folder in the project."""
@@ -91,14 +93,19 @@ def real_outside() -> Outside:
         cwd=Path.cwd(),
         variables=os.environ,
         ui=Ui(sys.stdout, sys.stderr, os.environ),
-        prewarm=_prewarm,
+        prewarm=lambda: _prewarm(Path.cwd()),
         open_local=_open_local,
         connect=_connect,
         compile=_compile,
     )
 
 
-def _prewarm() -> WarmWorkers:
+def _prewarm(folder: Path) -> WarmWorkers | None:
+    from mlops_sm.cli import servers  # noqa: PLC0415 - most commands run nothing
+
+    if servers.nearby(folder):
+        # Its jobs are the server's, which has warm workers of its own.
+        return None
     from mlops_sm.local.warm import WarmWorkers  # noqa: PLC0415 - most commands run nothing
 
     workers = WarmWorkers()
@@ -109,7 +116,7 @@ def _prewarm() -> WarmWorkers:
 def _open_local(
     state: Path, project: Project, environment: Environment, warm: WarmWorkers | None
 ) -> AbstractContextManager[Account]:
-    from mlops_sm.cli.accounts import open_local  # noqa: PLC0415 - boto3 and moto are needed only here
+    from mlops_sm.cli.local_accounts import open_local  # noqa: PLC0415 - boto3 and moto are needed only here
 
     return open_local(state, project, environment, warm)
 

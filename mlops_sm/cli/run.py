@@ -16,7 +16,11 @@ from mlops_sm.cli.outside import Outside
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A pipeline parameter.")
 @options.environment
 @options.state
-@click.option("--detach", is_flag=True, help="Return once the execution has started (not for local).")
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Return once the execution has started; for local it needs a server (mlops-sm local up).",
+)
 @click.option("--yes", is_flag=True, help="Run in a protected environment.")
 @options.json
 @click.pass_obj
@@ -33,7 +37,7 @@ def command(
     """Run a pipeline, here or in an AWS account.
 
     Compiles, checks, publishes and starts it, shows the steps as they go, and exits with 1 if the execution fails.
-    Ctrl-C stops the execution.
+    Ctrl-C stops the execution, wherever it runs; with --detach it goes on without this command.
 
     Example: mlops-sm run lending.build -p MinAuc=0.8
     """

@@ -19,10 +19,10 @@ from mlops_sm.cli.execution import (
 )
 from mlops_sm.cli.failures import INTERRUPTED
 from mlops_sm.cli.outside import Outside
-from mlops_sm.cli.target import Loaded, Target, find_target, load, parse_parameters
+from mlops_sm.cli.target import Loaded, find_target, load, parse_parameters
 from mlops_sm.definition import Definition, Scalar, bind_parameters
 from mlops_sm.errors import InputError, Problem, RefusedError
-from mlops_sm.project import LOCAL
+from mlops_sm.project import LOCAL, Environment
 
 if TYPE_CHECKING:
     from mlops_sm.local.warm import WarmWorkers
@@ -53,9 +53,11 @@ def run(outside: Outside, wish: Wish, warm: WarmWorkers | None) -> int:
     """Compile, check, publish, start and follow; the exit code."""
     parameters = parse_parameters(wish.given)
     target = find_target(outside, wish.label, wish.environment)
-    _allow(target, detach=wish.detach, yes=wish.yes)
+    allow(target.environment, yes=wish.yes)
     reach = reach_options(wish.environment, wish.state)
     with Opening(open_account(outside, target.project, target.environment, wish.state, warm)) as opening:
+        if wish.detach:
+            allow_detached(opening.account())
         loaded = load(outside, target)
         bound = bind_parameters(loaded.definition, parameters)
         account = opening.account()
@@ -70,20 +72,28 @@ def run(outside: Outside, wish: Wish, warm: WarmWorkers | None) -> int:
         return _tell(outside, account, ran, loaded.definition, again=again, reach=reach)
 
 
-def _allow(target: Target, *, detach: bool, yes: bool) -> None:
-    name = target.environment.name
-    problems = []
-    if detach and name == LOCAL:
-        fix = "Leave --detach out, or name an AWS environment with --env."
-        what = (
-            "a local execution lives as long as this command: to detach it needs a running server, not in this version"
-        )
-        problems.append(Problem("E125", "--detach", what, fix))
-    if target.environment.protected and not yes:
+def allow(environment: Environment, *, yes: bool) -> None:
+    """Let a protected environment be changed by those only who mean it.
+
+    Raises:
+        InputError: It is protected and `yes` was not said (E124).
+    """
+    name = environment.name
+    if environment.protected and not yes:
         what = f'environment "{name}" is protected'
-        problems.append(Problem("E124", f"--env {name}", what, "Add --yes if you mean it."))
-    if problems:
-        raise InputError(*problems)
+        raise InputError(Problem("E124", f"--env {name}", what, "Add --yes if you mean it."))
+
+
+def allow_detached(account: Account) -> None:
+    """Let an execution go on alone only where it can.
+
+    Raises:
+        InputError: It would end with this command (E125).
+    """
+    if not account.lasting:
+        what = "a local execution lives as long as this command: to detach it needs a running server"
+        fix = "Start one in another terminal with mlops-sm local up, leave --detach out, or name an AWS environment."
+        raise InputError(Problem("E125", "--detach", what, fix))
 
 
 def reach_options(environment: str, state: Path | None) -> str:

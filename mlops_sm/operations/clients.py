@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final, Protocol
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
+from mlops_sm.checks.service import data_loader
 from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.operations.refusals import translate, translated
 from mlops_sm.project import Environment
@@ -17,6 +20,15 @@ from mlops_sm.project import Environment
 Response = Mapping[str, Any]
 
 _CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 6}, user_agent_extra="mlops-sm")
+_LOOPBACK_CONFIG: Final = Config(
+    proxies={},
+    retries={"mode": "standard", "max_attempts": 3},
+    s3={"addressing_style": "path"},
+    use_fips_endpoint=False,
+    use_dualstack_endpoint=False,
+    user_agent_extra="mlops-sm",
+)
+"""No proxy stands between two processes of one machine, no bucket's name can be resolved, no variant is there."""
 
 
 class SageMakerClient(Protocol):
@@ -48,6 +60,12 @@ class SageMakerClient(Protocol):
 
     def describe_pipeline_execution(self, **request: object) -> Response:
         """``DescribePipelineExecution``."""
+
+    def retry_pipeline_execution(self, **request: object) -> Response:
+        """``RetryPipelineExecution``."""
+
+    def describe_pipeline_definition_for_execution(self, **request: object) -> Response:
+        """``DescribePipelineDefinitionForExecution``."""
 
     def list_pipeline_executions(self, **request: object) -> Response:
         """``ListPipelineExecutions``."""
@@ -157,3 +175,35 @@ def connect(environment: Environment, *, session: Callable[..., Any] = boto3.Ses
             )
         )
     return clients
+
+
+class _EndpointSession(botocore.session.Session):  # type: ignore[misc] # botocore has no types
+    """A session whose clients all go to one URL, and that reads nothing of the user's AWS configuration."""
+
+    def __init__(self, url: str) -> None:
+        files = {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
+        super().__init__(session_vars={"profile": (None, None, None, None), **files})
+        self._url = url
+
+    def create_client(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types
+        options["endpoint_url"] = options.get("endpoint_url") or self._url
+        return super().create_client(*arguments, **options)
+
+
+def endpoint_session(url: str, *, access_key: str, region: str) -> boto3.Session:
+    """A session of a server on this machine; proxies and the user's AWS configuration have no part in it.
+
+    Args:
+        url: The server, e.g. ``http://127.0.0.1:5225``.
+        access_key: Names the account; the secret opens nothing anywhere.
+        region: Of clients that name none.
+    """
+    plain = _EndpointSession(url)
+    plain.register_component("data_loader", data_loader())
+    plain.set_default_client_config(_LOOPBACK_CONFIG)
+    return boto3.Session(
+        aws_access_key_id=access_key,
+        aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
+        region_name=region,
+        botocore_session=plain,
+    )

@@ -295,6 +295,18 @@ def stop(clients: Clients, arn: str) -> bool:
     return True
 
 
+def retry(clients: Clients, arn: str) -> None:
+    """Run the failed and the unstarted steps of an execution again; those that succeeded keep their results."""
+    clients.sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn)
+
+
+def definition_of(clients: Clients, arn: str) -> str:
+    """The definition that an execution runs."""
+    described = clients.sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
+    definition: str = described["PipelineDefinition"]
+    return definition
+
+
 def pipeline_of(arn: str) -> str:
     """The pipeline's name in an execution's ARN: ``...:pipeline/NAME/execution/ID``."""
     return arn.rpartition(":")[2].split("/")[1]

@@ -79,12 +79,20 @@ def load_project(start: Path, *, variables: Mapping[str, str] = os.environ) -> P
     return Project(name=name, root=path.parent, environments=environments, local=local)
 
 
-def standalone_project(root: Path) -> Project:
-    """The project of a folder that has none: its one environment is the built-in ``local``."""
+def standalone_project(root: Path, *, variables: Mapping[str, str] | None = None) -> Project:
+    """The project of a folder that has none: its one environment is the built-in ``local``.
+
+    Args:
+        root: The folder.
+        variables: Environment variables; ``MLOPS_SM_LOCAL_<SETTING>`` goes before what is built in.
+
+    Raises:
+        InputError: A variable holds a wrong value (E105).
+    """
     problems: list[Problem] = []
-    environment = _resolve(STANDALONE, LOCAL, _given(LOCAL, {}, "", {}), "built in", problems)
-    if environment is None:  # the built-in values are wrong: a bug, not the user's doing
-        raise RuntimeError(problems)
+    environment = _resolve(STANDALONE, LOCAL, _given(LOCAL, {}, "", variables or {}), "built in", problems)
+    if environment is None:
+        raise InputError(*problems)
     return Project(name=STANDALONE, root=root.resolve(), environments={LOCAL: environment})
 
 

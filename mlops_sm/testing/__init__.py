@@ -1,1 +1,5 @@
-"""Fakes that ship, for our tests and for users' tests."""
+"""For tests of pipelines: the local account as a context manager and as pytest fixtures, and fakes."""
+
+from mlops_sm.testing.account import Clock, OpenAccount, local_account
+
+__all__ = ["Clock", "OpenAccount", "local_account"]

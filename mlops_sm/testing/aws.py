@@ -255,6 +255,19 @@ class FakeAws:
         execution.frames = [Frame("Stopping", execution.frame.steps), Frame("Stopped", steps)]
         return {"PipelineExecutionArn": execution.arn}
 
+    def _sagemaker_retry_pipeline_execution(self, request: Request) -> Reply:
+        execution = self._execution("retry_pipeline_execution", request)
+        if execution.frame.status not in {"Failed", "Stopped"}:
+            message = f"Only executions that failed or were stopped can be retried, not {execution.frame.status}."
+            raise _error("retry_pipeline_execution", "ValidationException", message)
+        execution.frames = list(self._next_frames)
+        return {"PipelineExecutionArn": execution.arn}
+
+    def _sagemaker_describe_pipeline_definition_for_execution(self, request: Request) -> Reply:
+        operation = "describe_pipeline_definition_for_execution"
+        name = self._execution(operation, request).arn.split("/")[1]
+        return {"PipelineDefinition": self._pipeline(operation, name)["PipelineDefinition"]}
+
     # ------------------------------------------------------------ model registry
 
     def add_package(self, group: str, **described: object) -> str:

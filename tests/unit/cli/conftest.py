@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlops_sm.cli import servers
 from mlops_sm.cli.accounts import Account
 from mlops_sm.cli.main import main
 from mlops_sm.cli.outside import Outside
@@ -76,6 +81,7 @@ class World:
     states: list[Path] = field(default_factory=list)
     closed: int = 0
     killed: int = 0
+    served: bool = False
     warm: ClosedWorkers | None = None
     sleep: Callable[[float], None] = lambda _: None
     clock: datetime = NOW
@@ -116,7 +122,8 @@ class World:
                 prefix="",
                 log_place=lambda job: f"{state}/jobs/{job.name}/log",
                 prepare=lambda: self.local.buckets.add(environment.artifact_bucket),
-                kill=self.kill,
+                kill=None if self.served else self.kill,
+                lasting=self.served,
                 preflight=lambda _definition, _parameters: self.different,
             )
         finally:
@@ -201,3 +208,64 @@ def world(tmp_path: Path) -> World:
 def bare(tmp_path: Path) -> World:
     """A folder without a project."""
     return World(tmp_path)
+
+
+class FakeServer:
+    """Answers as a server's status endpoint does, and holds the lock as its owner does."""
+
+    def __init__(self, state: Path, **said: object) -> None:
+        state.mkdir(parents=True, exist_ok=True)
+        self.state = state
+        self.pid = os.getpid()
+        self.said: dict[str, object] = {
+            "pid": self.pid,
+            "state": str(state),
+            "running": {"executions": 1, "jobs": 2},
+            **said,
+        }
+        self._lock = (state / "lock").open("w")
+        self._lock.write(f"{self.pid} mlops-sm local up")
+        self._lock.flush()
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        said_now = self.said
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps(said_now).encode()
+                self.send_response(200 if self.path == "/_mlops_sm/status" else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self.announced = servers.Server(
+            url=self.url, pid=self.pid, started=NOW, version="1", account="123456789012", region="us-east-1"
+        )
+        servers.announce(state, self.announced)
+
+    def stop_answering(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def die(self) -> None:
+        """Leave everything as a killed server does."""
+        self.stop_answering()
+        self._lock.close()
+
+
+@pytest.fixture
+def fake_server() -> Iterator[Callable[..., FakeServer]]:
+    made: list[FakeServer] = []
+
+    def make(state: Path, **said: object) -> FakeServer:
+        made.append(FakeServer(state, **said))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.die()

@@ -239,6 +239,42 @@ def test_executions_stop(used: Any) -> None:
     assert "already ended" in used.run("executions", "stop", "latest").err
 
 
+def test_executions_retry(used: Any) -> None:
+    used.local.script(Frame("Failed", [used.ran("Prepare", "Failed", 1, FailureReason="no")], "a step failed"))
+    used.run("run", "churn.build")
+    used.local.script(
+        Frame("Executing", [used.ran("Prepare", "Executing")]),
+        Frame("Succeeded", [used.ran("Prepare", "Succeeded", 2)]),
+    )
+    result = used.run("executions", "retry")
+    assert result.code == 0
+    assert "execution exec00000003 retried\n" in result.err
+    assert "Prepare: Succeeded in 2.0 s" in result.err
+    assert "churn-build execution exec00000003: Succeeded" in result.out
+    again = used.run("executions", "retry", "exec00000003")
+    assert (again.code, used.closed) == (3, 4)
+
+
+def test_executions_retry_that_fails_again(used: Any) -> None:
+    failed = Frame("Failed", [used.ran("Prepare", "Failed", 1, FailureReason="no")], "a step failed")
+    used.local.script(failed)
+    used.run("run", "churn.build")
+    result = used.run("executions", "retry", "latest", "--state", "here")
+    assert result.code == 1
+    assert "step Prepare failed: no" in result.err
+    assert "run again: mlops-sm executions retry exec00000003 --state here" in result.err
+
+
+def test_executions_retry_detached(used: Any) -> None:
+    used.local.script(Frame("Failed"))
+    used.run("run", "churn.build")
+    assert "error[E125]" in used.run("executions", "retry", "--detach").err
+    used.served = True
+    result = used.run("executions", "retry", "--detach", "--json")
+    assert (result.code, result.json["status"]) == (0, "Executing")
+    assert used.run("executions", "retry", "--env", "prod").code == 2
+
+
 def test_executions_of_an_aws_account_are_those_of_the_project(used: Any) -> None:
     client = used.aws.client("sagemaker")
     for name in ("churn-build", "somebody-elses"):
@@ -340,3 +376,11 @@ def test_doctor_when_the_state_is_in_use(world: Any, tmp_path: Path) -> None:
         result = world.run("doctor", "--state", "state")
     assert result.code == 3
     assert "in use by 4711 mlops-sm run" in result.out
+
+
+def test_doctor_when_a_server_runs(world: Any, fake_server: Any) -> None:
+    server = fake_server(world.cwd / "state")
+    result = world.run("doctor", "--state", "state", "--json")
+    facts = {fact["name"]: fact for fact in result.json["facts"]}
+    assert facts["state"]["ok"]
+    assert server.url in facts["state"]["detail"]

@@ -99,7 +99,7 @@ def test_only_given_parameters_are_sent_in_their_types(succeeding: Any) -> None:
         (["-p", "=1"], ["E120"], "-p NAME=VALUE"),
         (["-p", "MinAuc=1", "-p", "MinAuc=2", "-p", "x"], ["E121", "E120"], "twice"),
         (["--env", "dve"], ["E106"], 'Did you mean "dev"?'),
-        (["--detach"], ["E125"], "needs a running server"),
+        (["--detach"], ["E125"], "mlops-sm local up"),
         (["--env", "prod"], ["E124"], "Add --yes"),
         (["--evn", "dev"], ["E100"], "--env"),
     ],
@@ -192,6 +192,15 @@ def test_detached_run_prints_the_arn(succeeding: Any) -> None:
     assert not [c for c in succeeding.aws.calls if c.operation == "describe_pipeline_execution"]
 
 
+def test_detached_run_needs_a_server_here(succeeding: Any) -> None:
+    succeeding.served = True
+    result = succeeding.run("run", "churn.build", "--detach", "--state", "here")
+    assert result.code == 0
+    assert result.out == "arn:aws:sagemaker:us-east-1:123456789012:pipeline/churn-build/execution/exec00000001\n"
+    assert "follow it: mlops-sm executions show exec00000001 --state here\n" in result.err
+    assert not [c for c in succeeding.local.calls if c.operation == "describe_pipeline_execution"]
+
+
 def test_protected_environment_runs_with_yes(succeeding: Any) -> None:
     assert succeeding.run("run", "churn.build", "--env", "prod", "--yes").code == 0
 
@@ -273,6 +282,17 @@ def test_second_ctrl_c_kills(world: Any) -> None:
     assert result.code == 130
     assert "killing the jobs" in result.err
     assert (world.killed, world.closed) == (1, 1)
+
+
+def test_second_ctrl_c_leaves_the_jobs_of_a_server_alone(world: Any) -> None:
+    world.served = True
+    world.local.script(Frame("Executing", [world.ran("Prepare", "Executing")]))
+    world.sleep = Interrupts(2, 3)
+    result = world.run("run", "churn.build")
+    assert result.code == 130
+    assert "Ctrl-C again does not wait for them" in result.err
+    assert "killing" not in result.err
+    assert [c.operation for c in world.local.writes][-1] == "stop_pipeline_execution"
 
 
 def test_live_table_on_a_terminal(succeeding: Any) -> None:

@@ -1,0 +1,185 @@
+"""The local account for tests: open while a context manager is, found by every AWS client without being told."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from mlops_sm import naming
+from mlops_sm.testing.variables import client_variables, set_variables
+
+if TYPE_CHECKING:
+    import boto3
+
+ROLE_NAME: Final = "SageMakerExecutionRole"
+"""Of the role that `OpenAccount.role_arn` makes."""
+
+
+class Clock(Protocol):
+    """The time of an account: the machine's, plus what it was advanced by."""
+
+    def now(self) -> datetime:
+        """The account's time, timezone-aware."""
+
+    def advance(
+        self,
+        *,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        milliseconds: float = 0,
+    ) -> datetime:
+        """Let time pass. Schedules and alarms that become due meanwhile have done their work when this returns.
+
+        Returns:
+            The time afterwards.
+
+        Raises:
+            ValueError: The span is negative.
+        """
+
+
+class Backing(Protocol):
+    """What differs between an account in this process and one in a process of its own."""
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it answers."""
+
+    @property
+    def clock(self) -> Clock:
+        """Its time."""
+
+    def ensure_bucket(self, name: str, *, versioned: bool) -> None:
+        """Make a bucket unless it exists."""
+
+    def ensure_role(self, arn: str) -> None:
+        """Make an execution role unless it exists."""
+
+
+class OpenAccount:
+    """A local account that is open; made by `local_account`.
+
+    Attributes:
+        state: The state directory.
+        account_id: The account's 12 digits.
+        region: Of clients that name none.
+        endpoint_url: What AWS_ENDPOINT_URL is for clients of this and of other processes.
+        clock: Its time.
+    """
+
+    def __init__(self, state: Path, account_id: str, region: str, backing: Backing) -> None:
+        """Use `local_account`."""
+        self.state = state
+        self.account_id = account_id
+        self.region = region
+        self.endpoint_url = backing.endpoint_url
+        self.clock = backing.clock
+        self._backing = backing
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def session(self, region: str | None = None, *, account_id: str | None = None) -> boto3.Session:
+        """A boto3 session of the account, whatever the environment says.
+
+        Args:
+            region: Instead of the account's.
+            account_id: Another account, for tests across accounts: every id is an account of its own.
+        """
+        from mlops_sm.operations.clients import endpoint_session  # noqa: PLC0415 - boto3: not for `pytest --help`
+
+        key = naming.local_access_key(account_id or self.account_id)
+        return endpoint_session(self.endpoint_url, access_key=key, region=region or self.region)
+
+    def client(self, service: str, region: str | None = None, *, account_id: str | None = None) -> Any:  # noqa: ANN401 - boto3's clients have no types
+        """A boto3 client, made once for each service, region and account; see `session`."""
+        wanted = (service, region or self.region, account_id or self.account_id)
+        with self._lock:
+            if wanted not in self._clients:
+                self._clients[wanted] = self.session(wanted[1], account_id=wanted[2]).client(service)
+            return self._clients[wanted]
+
+    @cached_property
+    def role_arn(self) -> str:
+        """The ARN of an execution role, which is there from the moment somebody asks for it."""
+        return self.ensure_role(ROLE_NAME)
+
+    @cached_property
+    def bucket(self) -> str:
+        """The bucket that the SageMaker SDK uses unless it is told another, there from the moment somebody asks."""
+        return self.ensure_bucket(f"sagemaker-{self.region}-{self.account_id}")
+
+    def ensure_bucket(self, name: str, *, versioned: bool = True) -> str:
+        """Make a bucket unless it exists; its name.
+
+        Args:
+            name: The bucket.
+            versioned: Keep every version of its objects.
+        """
+        self._backing.ensure_bucket(name, versioned=versioned)
+        return name
+
+    def ensure_role(self, role: str) -> str:
+        """Make an execution role, which SageMaker may assume, unless it exists; its ARN.
+
+        Args:
+            role: Its name or its ARN.
+        """
+        arn = role if role.startswith("arn:") else naming.role_arn(self.region, self.account_id, role)
+        self._backing.ensure_role(arn)
+        return arn
+
+
+@contextmanager
+def local_account(
+    state: Path | str | None = None,
+    *,
+    region: str = naming.DEFAULT_REGION,
+    account_id: str = naming.LOCAL_ACCOUNT_ID,
+    images: Mapping[str, str] | None = None,
+    own_process: bool = False,
+) -> Iterator[OpenAccount]:
+    """Open a local account for tests.
+
+    While it is open, the environment leads every boto3 client and every SageMaker SDK session that is made in this
+    process, and every child process, to it. Afterwards the environment is as it was. An account that is opened while
+    another one is open gets a process of its own; the environment leads to the one opened last.
+
+    Args:
+        state: The state directory; a temporary one, removed at the end, unless given.
+        region: Of clients that name none.
+        account_id: The account's 12 digits.
+        images: What images stand for, e.g. ``{"my-image": "python"}``; those of the project around the current folder
+            unless given.
+        own_process: Open it in a process of its own in any case, which takes about a second.
+
+    Raises:
+        RefusedError: The state is in use (E540) or cannot be used (E541); the extra ``local`` is not installed (E130);
+            the account's own process did not start (E137).
+        InputError: The project around the current folder is wrong, or an image stands for something unknown (E410).
+    """
+    from mlops_sm.testing import backings  # noqa: PLC0415 - `pytest --help` loads the plugin and opens nothing
+
+    with ExitStack() as closing:
+        folder = Path(
+            closing.enter_context(tempfile.TemporaryDirectory(prefix="local-account-", ignore_cleanup_errors=True))
+        )
+        opening = backings.Opening(
+            state=Path(state).absolute() if state is not None else folder / "state",
+            account_id=account_id,
+            region=region,
+            images=images if images is not None else backings.project_images(),
+        )
+        backing = closing.enter_context(backings.open_backing(opening, folder, own_process=own_process))
+        account = OpenAccount(opening.state, account_id, region, backing)
+        variables = client_variables(account.endpoint_url, account_id=account_id, region=region, folder=folder)
+        closing.enter_context(set_variables(variables))
+        yield account

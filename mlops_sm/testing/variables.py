@@ -1,0 +1,87 @@
+"""The environment variables that lead every AWS client of a process, and of its children, to one account."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from mlops_sm import naming
+
+_NO_PROXY: Final = "127.0.0.1,localhost"
+_TELEMETRY_OFF: Final = """\
+SchemaVersion: "1.0"
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+"""
+"""Source: "Configuring and using defaults with the SageMaker Python SDK"; versions 2 and 3 read the same file."""
+
+
+def client_variables(url: str, *, account_id: str, region: str, folder: Path) -> dict[str, str]:
+    """What AWS clients and the SageMaker SDK are to find in their environment.
+
+    Args:
+        url: The server of the account.
+        account_id: The account.
+        region: The region of clients that name none.
+        folder: Where the files that the variables name are put.
+    """
+    configuration = folder / "sagemaker.yaml"
+    configuration.write_text(_TELEMETRY_OFF, encoding="utf-8")
+    # Defaults that the SDK would find at home are meant for other accounts; those of a variable are the caller's wish.
+    users_own = os.environ.get("SAGEMAKER_USER_CONFIG_OVERRIDE", str(configuration))
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": naming.local_access_key(account_id),
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # The user's own configuration may name profiles, endpoints and ways of addressing that do not fit here.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": users_own,
+        "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(configuration),
+    }
+
+
+@contextmanager
+def set_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set these variables, and no other of AWS, until the end; then everything is as it was.
+
+    boto3's default session, which remembers credentials, is a new one meanwhile.
+    """
+    before = dict(os.environ)
+    proxies = {name: f"{before[name]},{_NO_PROXY}" if before.get(name) else _NO_PROXY for name in _no_proxy(before)}
+    remembered = _forget_default_session(None)
+    for name in [name for name in before if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update({**variables, **proxies})
+    touched = {name for name in before if name.startswith("AWS_")} | set(variables) | set(proxies)
+    try:
+        yield
+    finally:
+        for name in touched | {name for name in os.environ if name.startswith("AWS_")}:
+            os.environ.pop(name, None)
+        os.environ.update({name: before[name] for name in touched if name in before})
+        _forget_default_session(remembered)
+
+
+def _no_proxy(before: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that keep loopback away from proxies, where there are proxies."""
+    proxies = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    return ("no_proxy", "NO_PROXY") if any(before.get(name) for name in proxies) else ()
+
+
+def _forget_default_session(instead: object) -> object:
+    """Replace boto3's default session, if boto3 was imported at all; gives the one before."""
+    boto3: Any = sys.modules.get("boto3")
+    if boto3 is None:
+        return None
+    before, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, instead
+    return before
