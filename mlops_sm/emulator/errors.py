@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mlops_sm.emulator.absent import why_absent
+
 
 class AwsError(Exception):
     """A refusal in the service's words.
@@ -30,7 +32,8 @@ def invalid(message: str) -> AwsError:
 
 def unknown_operation(service: str, operation: str) -> AwsError:
     """The answer to an operation that the local account does not have."""
+    why = f": {why_absent(operation)}" if service == "sagemaker" else ""
     return AwsError(
         "UnknownOperationException",
-        f"The operation {operation} of {service} is not available in the local account.",
+        f"The operation {operation} of {service} is not available in the local account{why}.",
     )

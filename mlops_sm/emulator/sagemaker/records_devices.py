@@ -11,6 +11,7 @@ from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.sagemaker.records import (
     NOT_FOUND,
     Family,
+    describe_record,
     find_record,
     new_record,
     record_of,
@@ -77,6 +78,17 @@ def list_devices(call: Call) -> dict[str, Json]:
     return list_records(call, rows, filters)
 
 
+def get_device_fleet_report(call: Call) -> dict[str, Json]:
+    """How many devices a fleet has; none is ever connected."""
+    fleet = find_record(call, FLEETS)
+    devices = records_below(call, _DEVICES, fleet.body["DeviceFleetName"])
+    return {
+        **describe_record(FLEETS, fleet),
+        "ReportGenerated": call.now(),
+        "DeviceStats": {"ConnectedDeviceCount": 0, "RegisteredDeviceCount": len(devices)},
+    }
+
+
 def _device(call: Call, name: str) -> Entity:
     fleet = call.request["DeviceFleetName"]
     device = record_of(call.store, call.scope, _DEVICES, f"{fleet}/{name}")
@@ -95,4 +107,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "UpdateDevices": update_devices,
     "DescribeDevice": describe_device,
     "ListDevices": list_devices,
+    "GetDeviceFleetReport": get_device_fleet_report,
 }

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 
+from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.emulator import LocalAccount
 
 ROLE = "arn:aws:iam::123456789012:role/execution"
@@ -138,6 +142,29 @@ class Account:
         return arn
 
 
+class Operations:
+    """SageMaker's operations by name; every answer is checked against the model's output shape."""
+
+    def __init__(self, account: Account) -> None:
+        self._client = account.sagemaker
+
+    def __call__(self, operation: str, **request: Any) -> dict[str, Json]:
+        answer: dict[str, Json] = getattr(self._client, xform_name(operation))(**request)
+        answer.pop("ResponseMetadata")
+        shape = sagemaker_model().operation_model(operation).output_shape
+        if shape is not None:
+            report = ParamValidator().validate(answer, shape)
+            assert not report.has_errors(), f"{operation}: {report.generate_report()}"
+        return answer
+
+    def refused(self, operation: str, **request: Any) -> tuple[str, str]:
+        """The code and the message of a request that is refused."""
+        with pytest.raises(ClientError) as refused:
+            self(operation, **request)
+        error = refused.value.response["Error"]
+        return error["Code"], error["Message"]
+
+
 def processing_arguments(code: str, output: Json) -> dict[str, Json]:
     return {
         "ProcessingResources": {
@@ -224,6 +251,11 @@ def open_account(state: Path) -> Iterator[Callable[..., Account]]:
 @pytest.fixture
 def account(open_account: Callable[..., Account]) -> Account:
     return open_account()
+
+
+@pytest.fixture
+def operations(account: Account) -> Operations:
+    return Operations(account)
 
 
 @pytest.fixture

@@ -141,7 +141,8 @@ def test_an_operation_that_is_not_here_is_named(account: Any) -> None:
         account.sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
     assert refused.value.response["Error"]["Code"] == "UnknownOperationException"
     assert refused.value.response["Error"]["Message"] == (
-        "The operation CreateEndpoint of sagemaker is not available in the local account."
+        "The operation CreateEndpoint of sagemaker is not available in the local account: "
+        "models cannot be served on this machine yet."
     )
 
 

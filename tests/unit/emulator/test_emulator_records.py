@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from botocore.validate import ParamValidator
 
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.emulator.sagemaker.records_table import FAMILIES, OPERATIONS
@@ -120,42 +118,13 @@ UPDATES: dict[str, dict[str, Any]] = {
 }
 
 
-class Records:
-    """Calls operations by name, and checks every answer against the output shape."""
-
-    def __init__(self, account: Any) -> None:
-        self.client = account.sagemaker
-
-    def __call__(self, operation: str, **request: Any) -> dict[str, Any]:
-        from botocore import xform_name
-
-        answer: dict[str, Any] = getattr(self.client, xform_name(operation))(**request)
-        answer.pop("ResponseMetadata")
-        shape = sagemaker_model().operation_model(operation).output_shape
-        if shape is not None:
-            report = ParamValidator().validate(answer, shape)
-            assert not report.has_errors(), f"{operation}: {report.generate_report()}"
-        return answer
-
-    def refused(self, operation: str, **request: Any) -> tuple[str, str]:
-        with pytest.raises(ClientError) as refused:
-            self(operation, **request)
-        error = refused.value.response["Error"]
-        return error["Code"], error["Message"]
-
-
-@pytest.fixture
-def records(account: Any) -> Records:
-    return Records(account)
-
-
-def prepare(records: Records, family: str) -> dict[str, Any]:
+def prepare(operations: Any, family: str) -> dict[str, Any]:
     """What a family's records need before they can be; the request."""
     if family == "EndpointConfig":
-        records("CreateModel", ModelName="known", PrimaryContainer={"Image": "image"}, ExecutionRoleArn=ROLE)
+        operations("CreateModel", ModelName="known", PrimaryContainer={"Image": "image"}, ExecutionRoleArn=ROLE)
     request = dict(REQUESTS[family])
     if "DomainId" in request:
-        request["DomainId"] = records("CreateDomain", **REQUESTS["Domain"])["DomainId"]
+        request["DomainId"] = operations("CreateDomain", **REQUESTS["Domain"])["DomainId"]
     return request
 
 
@@ -169,13 +138,13 @@ def unwrapped(family: str, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_a_record_through_its_life(records: Records, family: str) -> None:
+def test_a_record_through_its_life(operations: Any, family: str) -> None:
     model = FAMILIES[family]
-    request = prepare(records, family)
-    created = records(f"Create{family}", **request, Tags=[{"Key": "team", "Value": "ml"}])
+    request = prepare(operations, family)
+    created = operations(f"Create{family}", **request, Tags=[{"Key": "team", "Value": "ml"}])
     key = keys_of(family, request, created)
 
-    described = unwrapped(family, records(f"Describe{family}", **key))
+    described = unwrapped(family, operations(f"Describe{family}", **key))
     arn = described[model.arn_member]
     assert arn.startswith(f"arn:aws:sagemaker:us-east-1:123456789012:{model.resource}/")
     assert created.get(model.arn_member, arn) == arn
@@ -186,22 +155,22 @@ def test_a_record_through_its_life(records: Records, family: str) -> None:
         assert name in described
         if isinstance(value, str | int | bool):
             assert described[name] == value
-    assert records("ListTags", ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "ml"}]
+    assert operations("ListTags", ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "ml"}]
 
     plural = model.plural or f"{family}s"
-    answer = records(f"List{plural}")
+    answer = operations(f"List{plural}")
     (summaries,) = [value for value in answer.values() if isinstance(value, list)]
     assert len(summaries) == 1
 
     if family not in {"Domain", "Workforce", "MlflowApp"}:
-        code, message = records.refused(f"Create{family}", **request)
+        code, message = operations.refused(f"Create{family}", **request)
         errors = {error.name for error in sagemaker_model().operation_model(f"Create{family}").error_shapes}
         assert code in errors | {"ValidationException"}
         assert "exist" in message or "duplicate" in message
 
     if model.updatable:
-        records(f"Update{family}", **key, **UPDATES[family])
-        changed = unwrapped(family, records(f"Describe{family}", **key))
+        operations(f"Update{family}", **key, **UPDATES[family])
+        changed = unwrapped(family, operations(f"Describe{family}", **key))
         assert changed[model.times[1]] >= described[model.times[1]]
         for name, value in UPDATES[family].items():
             if name in changed and isinstance(value, str):
@@ -210,13 +179,13 @@ def test_a_record_through_its_life(records: Records, family: str) -> None:
             if name not in {"FeatureDefinitions"}:
                 assert changed[name] == described[name]
 
-    records(f"Delete{family}", **key)
-    code, _ = records.refused(f"Describe{family}", **key)
+    operations(f"Delete{family}", **key)
+    code, _ = operations.refused(f"Describe{family}", **key)
     errors = {error.name for error in sagemaker_model().operation_model(f"Describe{family}").error_shapes}
     # A family whose Describe documents no error answers with the one that every operation has.
     assert code == ("ResourceNotFound" if "ResourceNotFound" in errors else "ValidationException")
-    assert [value for value in records(f"List{plural}").values() if isinstance(value, list)] == [[]]
-    code, _ = records.refused(f"Delete{family}", **key)
+    assert [value for value in operations(f"List{plural}").values() if isinstance(value, list)] == [[]]
+    code, _ = operations.refused(f"Delete{family}", **key)
     assert code in {"ResourceNotFound", "ValidationException"}
 
 
