@@ -7,6 +7,10 @@ from typing import Final
 
 from mlops_sm.emulator.sagemaker import (
     executions,
+    experiments,
+    experiments_components,
+    lineage,
+    lineage_query,
     models,
     packages,
     pipelines,
@@ -25,5 +29,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **models.OPERATIONS,
     **packages.OPERATIONS,
     **tags.OPERATIONS,
+    **experiments.OPERATIONS,
+    **experiments_components.OPERATIONS,
+    **lineage.OPERATIONS,
+    **lineage_query.OPERATIONS,
     **records_table.OPERATIONS,
 }
