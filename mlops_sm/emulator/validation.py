@@ -1,18 +1,20 @@
 """Requests against botocore's input shapes, with the service's own words for what is wrong.
 
 botocore's clients check required members and types only. The service checks everything, ignores members it does not
-know and words each finding in a fixed way, which callers match on. Sources: error messages of AWS's JSON services
-quoted in public issue trackers, e.g. ``1 validation error detected: Value 'x' at 'pipelineName' failed to satisfy
-constraint: Member must satisfy regular expression pattern: ...``.
+know and words each finding in a fixed way, which callers match on. Sources, all answers of SageMaker quoted in public
+issue trackers: aws-samples/sagemaker-ml-workflow-with-apache-airflow#3 (CreateModel: a name that is too long and does
+not match its pattern is two findings, the length first), aws/sagemaker-python-sdk#314 (CreateTrainingJob: a map is
+shown whole, and every constraint of its values is named, not only the broken one), aws/sagemaker-python-sdk#6016 (the
+size of a map).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
+from unicodedata import category
 
 from mlops_sm.checks.service import Shape
 from mlops_sm.definition.document import Json
@@ -20,17 +22,21 @@ from mlops_sm.emulator.errors import AwsError, invalid
 
 _MAX_SHOWN: Final = 1024
 _MAX_PATTERN_INPUT: Final = 65_536  # longer texts are definitions and cards, whose patterns allow anything
+_MAX_EXCESS: Final = 4096  # a text that is too long anyway is not worth the time of matching more than this
 _INTEGER_LIMITS: Final = {"integer": 2**31, "long": 2**63}
-# Java's character classes, as near as Python's come to them.
+# Java's Unicode classes: the ASCII characters of each, and what stands for all its others while a pattern is matched.
 _CLASSES: Final = {
-    r"\p{L}": r"\w",
-    r"\p{M}": "",
-    r"\p{N}": r"\d",
-    r"\p{Z}": r"\s",
-    r"\p{Alnum}": "a-zA-Z0-9",
-    r"\p{P}": r"!-/:-@\[-`{-~",
-    r"\p{S}": r"$+<=>^`|~",
+    "L": "a-zA-Z\ue000",
+    "M": "\ue001",
+    "N": "0-9\ue002",
+    "Z": " \ue003",
+    "P": "!-#%-*,-/:;?@\\[-\\]_{}\ue004",
+    "S": "$+<=>^`|~\ue005",
+    "Alnum": "a-zA-Z0-9",
 }
+_STAND_INS: Final = {"L": "\ue000", "M": "\ue001", "N": "\ue002", "Z": "\ue003", "P": "\ue004", "S": "\ue005"}
+_NO_CLASS: Final = "\ue00f"
+_CONTAINERS: Final = frozenset({"structure", "list", "map"})
 
 
 def read_request(value: Json, shape: Shape) -> dict[str, Json]:
@@ -66,8 +72,9 @@ class _Reader:
                 return self._map(value, shape, path)
             case _:
                 read = _scalar(value, shape)
-                for constraint in _violations(read, shape):
-                    self._add(_shown(read), path, constraint)
+                for constraint in _checks(read, shape):
+                    if constraint.broken:
+                        self._add(_shown(read), path, constraint.text)
                 return read
 
     def _structure(self, value: Json, shape: Shape, path: str) -> dict[str, Json]:
@@ -87,36 +94,42 @@ class _Reader:
         if not isinstance(value, list):
             raise _mistyped(value, "a list")
         self._size(value, shape, path)
-        if shape.member.type_name in {"structure", "list", "map"}:
+        self._elements(value, shape.member, f"'{_text(value)[:_MAX_SHOWN]}'", path, "Member")
+        if shape.member.type_name in _CONTAINERS:
             return [
                 self.read(item, shape.member, f"{path}.{number}.member") for number, item in enumerate(value, start=1)
             ]
-        items = [_scalar(item, shape.member) for item in value]
-        broken = {constraint: None for item in items for constraint in _violations(item, shape.member)}
-        if broken:
-            shown = "[" + ", ".join(_text(item) for item in items) + "]"
-            self._add(f"'{shown[:_MAX_SHOWN]}'", path, f"Member must satisfy constraint: [{', '.join(broken)}]")
-        return items
+        return [_scalar(item, shape.member) for item in value]
 
     def _map(self, value: Json, shape: Shape, path: str) -> dict[str, Json]:
         if not isinstance(value, dict):
             raise _mistyped(value, "a map")
         self._size(value, shape, path)
-        for part, label, shown in ((shape.key, "keys", list(value)), (shape.value, "value", list(value.values()))):
-            if part.type_name in {"structure", "list", "map"}:
-                continue
-            broken = {constraint: None for item in shown for constraint in _violations(_scalar(item, part), part)}
-            if broken:
-                text = "{" + ", ".join(f"{k}={_text(v)}" for k, v in value.items()) + "}"
-                self._add(f"'{text[:_MAX_SHOWN]}'", path, f"Map {label} must satisfy constraint: [{', '.join(broken)}]")
-        if shape.value.type_name in {"structure", "list", "map"}:
+        shown = f"'{_text(value)[:_MAX_SHOWN]}'"
+        self._elements(list(value), shape.key, shown, path, "Map keys")
+        self._elements(list(value.values()), shape.value, shown, path, "Map value")
+        if shape.value.type_name in _CONTAINERS:
             return {key: self.read(item, shape.value, f"{path}.{key}.member") for key, item in value.items()}
         return {key: _scalar(item, shape.value) for key, item in value.items()}
 
-    def _size(self, value: list[Json] | Mapping[str, Json], shape: Shape, path: str) -> None:
-        for constraint in _length_violations(len(value), shape):
-            shown = ", ".join(_text(item) for item in value)
-            self._add(f"'[{shown[:_MAX_SHOWN]}]'", path, constraint)
+    def _elements(self, items: list[Json], shape: Shape, shown: str, path: str, label: str) -> None:
+        """One finding for all elements, which names every constraint they have."""
+        if shape.type_name in _CONTAINERS:
+            # What is inside an element has a path of its own; its size is told here.
+            checked = [] if shape.type_name == "structure" else [_size_checks(_length(item), shape) for item in items]
+        else:
+            checked = [_checks(_scalar(item, shape), shape) for item in items]
+        if any(constraint.broken for constraints in checked for constraint in constraints):
+            texts = ", ".join(constraint.text for constraint in checked[0])
+            self._add(shown, path, f"{label} must satisfy constraint: [{texts}]")
+
+    def _size(self, value: list[Json] | dict[str, Json], shape: Shape, path: str) -> None:
+        if path.endswith(".member"):
+            # An element: told with the list or map it is in.
+            return
+        for constraint in _size_checks(len(value), shape):
+            if constraint.broken:
+                self._add(f"'{_text(value)[:_MAX_SHOWN]}'", path, constraint.text)
 
     def _add(self, shown: str, path: str, constraint: str) -> None:
         self.findings.append(f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}")
@@ -132,9 +145,20 @@ def _shown(value: Json) -> str:
 
 
 def _text(value: Json) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+    """A value as Java prints it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case list():
+            return "[" + ", ".join(_text(item) for item in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{key}={_text(item)}" for key, item in value.items()) + "}"
+        case _:
+            return str(value)
+
+
+def _length(value: Json) -> int:
+    return len(value) if isinstance(value, list | dict) else 0
 
 
 def _scalar(value: Json, shape: Shape) -> Json:
@@ -194,42 +218,67 @@ def _mistyped(value: Json, wanted: str) -> AwsError:
     return AwsError("SerializationException", f"{found} can not be converted to {_TYPE_WORDS.get(wanted, wanted)}")
 
 
-def _violations(value: Json, shape: Shape) -> list[str]:
-    found: list[str] = []
-    if isinstance(value, str) and shape.type_name == "string":
-        found += _length_violations(len(value), shape)
-        enum = getattr(shape, "enum", None)
-        if enum and value not in enum:
-            found.append(f"Member must satisfy enum value set: [{', '.join(enum)}]")
-        pattern = shape.metadata.get("pattern")
-        if pattern and not found and len(value) <= _MAX_PATTERN_INPUT:
-            compiled = _compiled(pattern)
-            if compiled is not None and compiled.fullmatch(value) is None:
-                found.append(f"Member must satisfy regular expression pattern: {pattern}")
-    elif shape.type_name in {"integer", "long", "float", "double"}:
+class _Constraint(NamedTuple):
+    text: str
+    broken: bool
+
+
+def _checks(value: Json, shape: Shape) -> list[_Constraint]:
+    """The constraints of a scalar's shape in the order in which the service names them."""
+    if shape.type_name in {"integer", "long", "float", "double"}:
         low, high = shape.metadata.get("min"), shape.metadata.get("max")
-        if low is not None and value < low:
-            found.append(f"Member must have value greater than or equal to {low}")
-        if high is not None and value > high:
-            found.append(f"Member must have value less than or equal to {high}")
+        found = []
+        if high is not None:
+            found.append(_Constraint(f"Member must have value less than or equal to {high}", value > high))
+        if low is not None:
+            found.append(_Constraint(f"Member must have value greater than or equal to {low}", value < low))
+        return found
+    if shape.type_name != "string":
+        return []
+    found = _size_checks(len(value), shape)
+    enum = getattr(shape, "enum", None)
+    if enum:
+        found.append(_Constraint(f"Member must satisfy enum value set: [{', '.join(enum)}]", value not in enum))
+    pattern = shape.metadata.get("pattern")
+    if pattern:
+        limit = _MAX_EXCESS if any(constraint.broken for constraint in found) else _MAX_PATTERN_INPUT
+        broken = len(value) <= limit and not matches(pattern, value)
+        found.append(_Constraint(f"Member must satisfy regular expression pattern: {pattern}", broken))
     return found
 
 
-def _length_violations(length: int, shape: Shape) -> list[str]:
+def _size_checks(length: int, shape: Shape) -> list[_Constraint]:
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    if low is not None and length < low:
-        return [f"Member must have length greater than or equal to {low}"]
-    if high is not None and length > high:
-        return [f"Member must have length less than or equal to {high}"]
-    return []
+    found = []
+    if high is not None:
+        found.append(_Constraint(f"Member must have length less than or equal to {high}", length > high))
+    if low is not None:
+        found.append(_Constraint(f"Member must have length greater than or equal to {low}", length < low))
+    return found
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether a whole value is what a pattern of the model describes, as Java's regular expressions read it.
+
+    A pattern that only Java understands describes everything.
+    """
+    compiled = compiled_pattern(pattern)
+    if compiled is None:
+        return True
+    if "\\p{" in pattern and not value.isascii():
+        value = "".join(char if char.isascii() else _STAND_INS.get(category(char)[0], _NO_CLASS) for char in value)
+    return compiled.fullmatch(value) is not None
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """A pattern of the model; None for the two or three that only Java understands."""
-    for java, python in _CLASSES.items():
-        pattern = pattern.replace(java, python)
+def compiled_pattern(pattern: str) -> re.Pattern[str] | None:
+    """A pattern of the model in Python's words; None when it has none for it."""
+    # Java writes characters beyond the first 65,536 as pairs, and may repeat an anchor.
+    text = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+    text = re.sub(r"\$\{\d+,\d+\}", "$", text)
+    text = re.sub(r"\\p\{(\w+)\}", lambda found: _CLASSES.get(found[1], found[0]), text)
     try:
-        return re.compile(pattern)
+        # Java's \w, \d and \s are ASCII's.
+        return re.compile(text, re.ASCII)
     except re.error:
         return None

@@ -82,8 +82,11 @@ def test_every_finding_is_in_one_message_with_its_path() -> None:
         "Value null at 'processingResources.clusterConfig.volumeSizeInGB' failed",
         "at 'processingInputs.1.member.s3Input.s3DataType' failed",
         "at 'appSpecification.containerArguments' failed to satisfy constraint: Member must satisfy constraint: "
-        "[Member must have length less than or equal to 256]",
-        "at 'environment' failed to satisfy constraint: Map keys must satisfy constraint: [Member must satisfy regular",
+        "[Member must have length less than or equal to 256, Member must have length greater than or equal to 0, "
+        "Member must satisfy regular expression pattern: .*]",
+        "at 'environment' failed to satisfy constraint: Map keys must satisfy constraint: "
+        "[Member must have length less than or equal to 256, Member must have length greater than or equal to 0, "
+        "Member must satisfy regular expression pattern: [a-zA-Z_][a-zA-Z0-9_]*]",
     ):
         assert text in message
 
