@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from mlops_sm.checks.service import ServiceModel, Shape
 from mlops_sm.definition.document import Json
+from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.protocol import render
 from mlops_sm.emulator.store import Kind, Scope
 from mlops_sm.emulator.validation import read_request
 from mlops_sm.engine import as_text
-from mlops_sm.local.handlers import ServiceError
+from mlops_sm.local.handlers import Callback, CallbackAnswer, ServiceError, StopSignal
 
 Perform = Callable[[Scope, str, dict[str, Json]], Mapping[str, Json]]
 """Performs an operation of a scope on a validated request; raises AwsError."""
+
+SendMessage = Callable[[Scope, str, str], None]
+"""Sends a body to a queue, named by its URL, with the rights of a scope; raises ServiceError."""
 
 _STOPS: Mapping[str, tuple[Kind, str, str]] = {
     "DescribeProcessingJob": (Kind.PROCESSING_JOB, "ProcessingJobName", "StopProcessingJob"),
@@ -34,12 +38,16 @@ class DirectControl:
         model: SageMaker's service model.
         perform: The operations.
         jobs: Knows when a job ends.
+        callbacks: Knows when a token is answered.
+        send: SQS.
     """
 
     scope: Scope
     model: Callable[[], ServiceModel]
     perform: Perform
     jobs: Jobs
+    callbacks: Callbacks
+    send: SendMessage
 
     def call(self, operation: str, request: Mapping[str, Json]) -> dict[str, Json]:
         """Call an operation.
@@ -55,7 +63,7 @@ class DirectControl:
             raise ServiceError(error.code, error.message) from error
         return dict(render(answer, shapes.output_shape)) if shapes.output_shape is not None else {}
 
-    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: threading.Event) -> dict[str, Json]:
+    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: StopSignal) -> dict[str, Json]:
         """The Describe response once the job has ended; when `stop` is set, the job is stopped first.
 
         Raises:
@@ -70,8 +78,22 @@ class DirectControl:
                 # It has ended in between, or somebody else has stopped it; the waiter sees which.
                 return
 
-        self.jobs.wait(self.scope.arn(kind, request[name_member]), end, stop)
+        end_watch = stop.watch(end)
+        self.jobs.wait(self.scope.arn(kind, request[name_member]))
+        end_watch()
         return self.call(describe, request)
+
+    def send_message(self, queue_url: str, body: str) -> None:
+        """Send a message to a queue.
+
+        Raises:
+            ServiceError: SQS refused it.
+        """
+        self.send(self.scope, queue_url, body)
+
+    def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
+        """As long as the context lasts the token may be answered; its value waits for that."""
+        return self.callbacks.opened(self.scope, callback)
 
 
 def as_service_takes(value: Json, shape: Shape) -> Json:

@@ -1,4 +1,7 @@
-"""Jobs on threads of this process: each job's record follows its run, and no job outlives the account."""
+"""Jobs on threads of this process: each job's record follows its run, and no job outlives the account.
+
+Only so many run at once; the others wait for their turn in the order in which they came, without a thread.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,9 +26,6 @@ IN_PROGRESS: Final = "InProgress"
 STOPPING: Final = "Stopping"
 ACTIVE: Final = (IN_PROGRESS, STOPPING)
 """The statuses of a job that has not ended."""
-
-_LOOK_AROUND: Final = 0.05
-"""Seconds between looks at a waiter's stop event; the job's end is noticed at once."""
 
 
 class RunJob(Protocol):
@@ -60,118 +61,144 @@ class JobFamily:
     finish: Callable[[Entity, JobOutcome, float], Entity]
 
 
-class _Running:
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.ended = threading.Event()
+@dataclass(frozen=True, slots=True)
+class _Job:
+    entity: Entity
+    request: dict[str, Json]
+    family: JobFamily
+    stop: threading.Event
+    ended: threading.Event
 
 
 class Jobs:
-    """Every job that runs now.
+    """Every job that runs now or waits for its turn.
 
     Args:
         store: Where the records are.
         site: Where the jobs of a scope run.
         clock: The time.
+        limit: How many run at once.
     """
 
-    def __init__(self, store: Store, site: Callable[[Scope], Site], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, site: Callable[[Scope], Site], clock: Callable[[], datetime], *, limit: int
+    ) -> None:
         self._store = store
         self._site = site
         self._clock = clock
+        self._room = limit
         self._lock = threading.Lock()
-        self._running: dict[str, _Running] = {}
+        self._jobs: dict[str, _Job] = {}
+        self._queue: deque[_Job] = deque()
         self._closing = False
 
     def start(self, entity: Entity, request: Mapping[str, Json], family: JobFamily) -> None:
-        """Run a job whose record was just added; returns at once."""
-        running = _Running()
+        """Run a job whose record was just added, as soon as there is room; returns at once."""
+        job = _Job(entity, dict(request), family, threading.Event(), threading.Event())
         with self._lock:
-            self._running[entity.arn] = running
+            self._jobs[entity.arn] = job
+            self._queue.append(job)
             if self._closing:
-                running.stop.set()
-        threading.Thread(
-            target=self._run, args=(entity, dict(request), family, running), name=f"job {entity.name}", daemon=True
-        ).start()
+                job.stop.set()
+        recorded = self._store.by_arn(entity.arn)
+        if recorded is not None and recorded.status == STOPPING:
+            # Somebody asked between the record and here.
+            self.request_stop(entity.arn)
+        self._start_next()
 
     def request_stop(self, arn: str) -> None:
-        """Ask a job to end; nothing happens when it has ended."""
+        """Ask a job to end; one that still waits for its turn never runs. Nothing happens when it has ended."""
         with self._lock:
-            running = self._running.get(arn)
-        if running is not None:
-            running.stop.set()
+            job = self._jobs.get(arn)
+            waits = job is not None and job in self._queue
+            if waits and job is not None:
+                self._queue.remove(job)
+        if job is not None:
+            job.stop.set()
+            if waits:
+                self._end(job, self._never_ran())
 
-    def wait(self, arn: str, on_stop: Callable[[], None], stop: threading.Event) -> None:
-        """Return when a job has ended.
-
-        Args:
-            arn: The job.
-            on_stop: Called once when `stop` is set before the job's end.
-            stop: The waiter's.
-        """
+    def wait(self, arn: str) -> None:
+        """Return when a job has ended."""
         with self._lock:
-            running = self._running.get(arn)
-        if running is None:
-            return
-        while not running.ended.wait(_LOOK_AROUND):
-            if stop.is_set():
-                on_stop()
-                break
-        running.ended.wait()
+            job = self._jobs.get(arn)
+        if job is not None:
+            job.ended.wait()
 
     def stop_all(self) -> None:
         """Ask every job to end and mark it as stopping; one that starts later is stopped at once."""
         with self._lock:
             self._closing = True
-            running = list(self._running.items())
-        for arn, job in running:
+            arns = list(self._jobs)
+        for arn in arns:
             self._change(arn, lambda entity: entity.with_body({}, modified=self._now(), status=STOPPING))
-            job.stop.set()
+            self.request_stop(arn)
 
     def wait_all(self, timeout: float | None) -> bool:
         """Whether every job has ended after at most so many seconds; None waits for ever."""
         with self._lock:
-            running = list(self._running.values())
+            jobs = list(self._jobs.values())
         deadline = None if timeout is None else time.monotonic() + timeout
-        return all(
-            job.ended.wait(None if deadline is None else max(0.0, deadline - time.monotonic())) for job in running
-        )
+        return all(job.ended.wait(None if deadline is None else max(0.0, deadline - time.monotonic())) for job in jobs)
 
-    def _run(self, entity: Entity, request: dict[str, Json], family: JobFamily, running: _Running) -> None:
-        def on_status(status: str, message: str) -> None:
-            try:
-                self._change(entity.arn, lambda current: family.progress(current, status, message, self._now()))
-            except sqlite3.Error as error:
-                # The job goes on; its end is shown whatever the disk says.
-                _log.warning("status %s of job %s could not be written down: %s", status, entity.name, error)
+    def _start_next(self) -> None:
+        with self._lock:
+            if not self._room or not self._queue:
+                return
+            self._room -= 1
+            job = self._queue.popleft()
+        threading.Thread(target=self._run, args=(job,), name=f"job {job.entity.name}", daemon=True).start()
 
+    def _run(self, job: _Job) -> None:
         try:
-            started = self._clock()
-            try:
-                outcome = family.run(
-                    request,
-                    name=entity.name,
-                    arn=entity.arn,
-                    site=self._site(entity.scope),
-                    stop=running.stop,
-                    on_status=on_status,
-                )
-            except Exception as error:
-                _log.exception("job %s failed inside the local account", entity.name)
-                reason = f"InternalServerError: the local account failed to run the job: {error}"
-                outcome = JobOutcome(
-                    status=JobStatus.FAILED, started=started, ended=self._clock(), failure_reason=reason[:1024]
-                )
-            if self._closing and outcome.status is JobStatus.FAILED:
-                # It was killed because it did not end in time, which is what its owner asked for.
-                outcome = replace(
-                    outcome, status=JobStatus.STOPPED, failure_reason=None, secondary_status=JobStatus.STOPPED.value
-                )
-            self._store.end(entity.arn, lambda current: family.finish(current, outcome, self._now()))
+            self._end(job, self._outcome(job))
         finally:
             with self._lock:
-                self._running.pop(entity.arn, None)
-            running.ended.set()
+                self._room += 1
+            self._start_next()
+
+    def _outcome(self, job: _Job) -> JobOutcome:
+        started = self._clock()
+        try:
+            outcome = job.family.run(
+                job.request,
+                name=job.entity.name,
+                arn=job.entity.arn,
+                site=self._site(job.entity.scope),
+                stop=job.stop,
+                on_status=lambda status, message: self._progress(job, status, message),
+            )
+        except Exception as error:
+            _log.exception("job %s failed inside the local account", job.entity.name)
+            reason = f"InternalServerError: the local account failed to run the job: {error}"
+            outcome = JobOutcome(
+                status=JobStatus.FAILED, started=started, ended=self._clock(), failure_reason=reason[:1024]
+            )
+        if self._closing and outcome.status is JobStatus.FAILED:
+            # It was killed because it did not end in time, which is what its owner asked for.
+            outcome = replace(
+                outcome, status=JobStatus.STOPPED, failure_reason=None, secondary_status=JobStatus.STOPPED.value
+            )
+        return outcome
+
+    def _progress(self, job: _Job, status: str, message: str) -> None:
+        try:
+            self._change(job.entity.arn, lambda current: job.family.progress(current, status, message, self._now()))
+        except sqlite3.Error as error:
+            # The job goes on; its end is shown whatever the disk says.
+            _log.warning("status %s of job %s could not be written down: %s", status, job.entity.name, error)
+
+    def _never_ran(self) -> JobOutcome:
+        now = self._clock()
+        return JobOutcome(status=JobStatus.STOPPED, started=now, ended=now, secondary_status=JobStatus.STOPPED.value)
+
+    def _end(self, job: _Job, outcome: JobOutcome) -> None:
+        try:
+            self._store.end(job.entity.arn, lambda current: job.family.finish(current, outcome, self._now()))
+        finally:
+            with self._lock:
+                self._jobs.pop(job.entity.arn, None)
+            job.ended.set()
 
     def _change(self, arn: str, change: Callable[[Entity], Entity]) -> None:
         with self._store.transaction():

@@ -8,18 +8,27 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, NamedTuple
 
 from mlops_sm import naming
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
 from mlops_sm.definition.kinds import StepKind
+from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.steps import RecordingControl, StepRecord, run_step
 from mlops_sm.emulator.store import Entity, Scope, Store
 from mlops_sm.engine import ExecutionStatus, Failed, ResolveError, Run, StepStatus, Succeeded
-from mlops_sm.local.handlers import ENGINE_KINDS, ControlPlane, StepResult, StepRun
+from mlops_sm.local.handlers import (
+    ENGINE_KINDS,
+    ControlPlane,
+    ServiceError,
+    StepResult,
+    StepRun,
+    StopSignal,
+    recall,
+)
 from mlops_sm.local.site import ObjectStore, StoreError
 
 _log = logging.getLogger(__name__)
@@ -33,7 +42,7 @@ _SUFFIX: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What to run.
+    """What to run; steps that are in the store as succeeded are built upon and not run again.
 
     Attributes:
         execution: The record, already in the store.
@@ -41,8 +50,10 @@ class Order:
         pipeline_arn: Likewise.
         definition: Parsed and checked.
         parameters: Every parameter's value.
-        max_parallel_steps: ParallelismConfiguration; None leaves it to the machine.
+        max_parallel_steps: ParallelismConfiguration; None for no cap but that of the account's jobs.
         tags: The pipeline's, for the jobs.
+        selected: Of a selective execution the steps it runs.
+        attempts: How often a step was tried before, of an execution that is retried.
     """
 
     execution: Entity
@@ -52,6 +63,8 @@ class Order:
     parameters: Mapping[str, Scalar]
     max_parallel_steps: int | None
     tags: tuple[Mapping[str, str], ...]
+    selected: frozenset[str] | None = None
+    attempts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Executions:
@@ -61,9 +74,9 @@ class Executions:
         store: Where the records are.
         objects: The S3 of a scope.
         control: SageMaker as the handlers of a scope call it.
+        callbacks: Knows the steps that wait for an answer.
         clock: The time, timezone-aware.
         new_id: So many random characters.
-        parallel_steps: How many steps of one execution run at once when the execution does not say.
     """
 
     def __init__(
@@ -71,17 +84,17 @@ class Executions:
         store: Store,
         objects: Callable[[Scope], ObjectStore],
         control: Callable[[Scope], ControlPlane],
+        callbacks: Callbacks,
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[int], str],
-        parallel_steps: int,
     ) -> None:
         self.store = store
         self.objects = objects
         self.control = control
+        self.callbacks = callbacks
         self.clock = clock
         self.new_id = new_id
-        self.parallel_steps = parallel_steps
         self._lock = threading.Lock()
         self._running: dict[str, _Execution] = {}
         self._closing = False
@@ -102,11 +115,19 @@ class Executions:
         if execution is not None:
             execution.request_stop()
 
+    def limit(self, arn: str, max_parallel_steps: int) -> None:
+        """Let an execution run so many steps at once from here on; nothing happens when it has ended."""
+        with self._lock:
+            execution = self._running.get(arn)
+        if execution is not None:
+            execution.limit(max_parallel_steps)
+
     def stop_all(self) -> None:
-        """Ask every execution to end; one that starts later is stopped at once."""
+        """Ask every execution to end, without answers to its callbacks; one that starts later is stopped at once."""
         with self._lock:
             self._closing = True
             running = list(self._running.values())
+        self.callbacks.end_all()
         for execution in running:
             execution.request_stop()
 
@@ -117,13 +138,24 @@ class Executions:
         for execution in running:
             execution.thread.join()
 
-    def forget(self, arn: str) -> None:
-        """An execution has ended."""
+    def forget(self, arn: str, execution: _Execution) -> None:
+        """An execution has ended; by now it may run once more."""
         with self._lock:
-            self._running.pop(arn, None)
+            if self._running.get(arn) is execution:
+                del self._running[arn]
 
 
-_StopRequest = object()
+class _StopRequest(NamedTuple):
+    """Somebody asked the execution to end."""
+
+
+class _Limit(NamedTuple):
+    max_parallel_steps: int
+
+
+class _Ended(NamedTuple):
+    step: str
+    result: StepResult
 
 
 class _Execution:
@@ -133,15 +165,19 @@ class _Execution:
         self._owner = owner
         self._order = order
         self._arn = order.execution.arn
-        self._stop = threading.Event()
-        self._events: SimpleQueue[object] = SimpleQueue()
+        self._stop = StopSignal()
+        self._events: SimpleQueue[_StopRequest | _Limit | _Ended] = SimpleQueue()
         self._records: dict[str, StepRecord] = {}
+        self._position = 0
         self._threads: list[threading.Thread] = []
         self.thread = threading.Thread(target=self._guarded, name=f"execution {order.execution.name}", daemon=True)
 
     def request_stop(self) -> None:
+        self._events.put(_StopRequest())
         self._stop.set()
-        self._events.put(_StopRequest)
+
+    def limit(self, max_parallel_steps: int) -> None:
+        self._events.put(_Limit(max_parallel_steps))
 
     # ------------------------------------------------------------------ the execution's thread
 
@@ -154,11 +190,12 @@ class _Execution:
         try:
             self._write(status, reason)
         finally:
-            self._owner.forget(self._arn)
+            self._owner.forget(self._arn, self)
 
     def _abandon(self, reason: str) -> None:
         """Stop what runs and leave no step open."""
         self._stop.set()
+        self._owner.callbacks.abandon(self._arn)
         for thread in self._threads:
             thread.join()
         for record in self._records.values():
@@ -172,41 +209,75 @@ class _Execution:
             order.definition,
             parameters=order.parameters,
             variables=self._variables(),
-            max_parallel_steps=order.max_parallel_steps or self._owner.parallel_steps,
+            max_parallel_steps=order.max_parallel_steps,
+            reused=self._reused(),
+            selected=order.selected,
         )
         while True:
             self._start_ready(run)
             if run.finished:
                 return run.status, run.failure_reason
             match self._events.get():
-                case (str() as name, StepResult() as result):
+                case _Ended(name, result):
                     self._complete(run, name, result)
-                case _:
+                case _Limit(max_parallel_steps):
+                    run.limit(max_parallel_steps)
+                case _StopRequest():
                     run.request_stop()
                     for name, record in self._records.items():
                         if run.statuses()[name] is StepStatus.EXECUTING:
                             record.stopping()
 
+    def _reused(self) -> dict[str, Succeeded]:
+        """What the steps left behind that have succeeded before this run; new steps are listed after them."""
+        steps = {step.name: step for step in self._order.definition.walk()}
+        control = self._owner.control(self._order.execution.scope)
+        found: dict[str, Succeeded] = {}
+        for position, body in self._owner.store.steps(self._arn):
+            self._position = position + 1
+            name = body["StepName"]
+            if name not in steps:
+                continue
+            try:
+                found[name] = recall(steps[name], body.get("Metadata") or {}, control)
+            except (ServiceError, ValueError) as error:
+                # A step that refers to it fails; nobody else needs it.
+                _log.warning("what step %s of %s left behind is gone: %s", name, self._arn, error)
+                found[name] = Succeeded({})
+        return found
+
     def _start_ready(self, run: Run) -> None:
         """Start what may start; what the engine decides itself may make more ready at once."""
         while ready := run.take_ready():
             for step in ready:
-                self._records[step.name] = StepRecord(
-                    self._owner.store, self._arn, len(self._records), step, lambda: self._owner.clock().timestamp()
-                )
+                self._records[step.name] = self._record(step)
+                run.set_variable("CurrentDateTime", _text(self._owner.clock()))
                 if step.kind in ENGINE_KINDS:
                     self._complete(run, step.name, self._decide(run, step))
                     continue
                 try:
                     arguments = run.resolve(step, self._read_json)
+                    members = run.resolve_members(step, self._read_json)
                 except ResolveError as error:
                     self._complete(run, step.name, StepResult(outcome=Failed(str(error))))
                     continue
                 thread = threading.Thread(
-                    target=self._run_step, args=(step, arguments), name=f"step {step.name}", daemon=True
+                    target=self._run_step, args=(step, arguments, members), name=f"step {step.name}", daemon=True
                 )
                 self._threads.append(thread)
                 thread.start()
+
+    def _record(self, step: Step) -> StepRecord:
+        record = StepRecord(
+            self._owner.store,
+            self._arn,
+            self._position,
+            step,
+            lambda: self._owner.clock().timestamp(),
+            attempt=self._order.attempts.get(step.name, 0) + 1,
+        )
+        self._position += 1
+        return record
 
     def _complete(self, run: Run, name: str, result: StepResult) -> None:
         self._records[name].end(result)
@@ -234,12 +305,10 @@ class _Execution:
 
     def _variables(self) -> dict[str, Scalar]:
         order = self._order
-        # A trailing Z as in the service's own documents.
-        started = datetime.fromtimestamp(order.execution.created, UTC).isoformat(timespec="milliseconds")
-        moment = started.replace("+00:00", "Z")
+        started = _text(datetime.fromtimestamp(order.execution.created, UTC))
         return {
-            "StartDateTime": moment,
-            "CurrentDateTime": moment,
+            "StartDateTime": started,
+            "CurrentDateTime": started,
             "PipelineName": order.pipeline_name,
             "PipelineArn": order.pipeline_arn,
             "PipelineExecutionId": order.execution.name,
@@ -253,7 +322,7 @@ class _Execution:
 
     # ------------------------------------------------------------------ a step's thread
 
-    def _run_step(self, step: Step, arguments: dict[str, Json]) -> None:
+    def _run_step(self, step: Step, arguments: dict[str, Json], members: Mapping[str, Json]) -> None:
         owner, order, record = self._owner, self._order, self._records[step.name]
         try:
             result = run_step(
@@ -267,12 +336,18 @@ class _Execution:
                     stop=self._stop,
                     new_suffix=lambda: owner.new_id(_SUFFIX),
                     tags=order.tags,
+                    members=members,
                 ),
                 record,
             )
         except Exception as error:
             result = StepResult(outcome=Failed(_failure(f"step {step.name}", error)))
-        self._events.put((step.name, result))
+        self._events.put(_Ended(step.name, result))
+
+
+def _text(moment: datetime) -> str:
+    """A time with a trailing Z, as in the service's own documents."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _failure(what: str, error: Exception) -> str:

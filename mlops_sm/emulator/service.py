@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from mlops_sm.definition.document import Definition, Json, Scalar
+from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.runner import Executions
@@ -28,6 +29,7 @@ class Service:
         objects: The S3 of a scope.
         jobs: Runs jobs.
         executions: Runs pipeline executions.
+        callbacks: Callback steps that wait for an answer.
         preflight: What of a definition this machine refuses or ignores.
         clock: The time, timezone-aware.
         new_id: So many random characters of [a-z0-9].
@@ -37,6 +39,7 @@ class Service:
     objects: ObjectsOf
     jobs: Jobs
     executions: Executions
+    callbacks: Callbacks
     preflight: Callable[[Definition, Mapping[str, Scalar]], list[Problem]]
     clock: Callable[[], datetime]
     new_id: Callable[[int], str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,15 @@ from mlops_sm.definition.document import Json, Step
 from mlops_sm.emulator.store import Store
 from mlops_sm.engine.retry import Fault, retry_delay
 from mlops_sm.engine.status import Failed, Outcome, Stopped, Succeeded
-from mlops_sm.local.handlers import HANDLERS, ControlPlane, StepResult, StepRun
+from mlops_sm.local.handlers import (
+    HANDLERS,
+    Callback,
+    CallbackAnswer,
+    ControlPlane,
+    StepResult,
+    StepRun,
+    StopSignal,
+)
 
 _METADATA: Final[Mapping[str, tuple[str, str]]] = {
     "CreateProcessingJob": ("ProcessingJob", "ProcessingJobArn"),
@@ -39,9 +48,12 @@ class StepRecord:
     Args:
         position: Which step of the execution this is, in the order of their start.
         now: Epoch seconds.
+        attempt: Which attempt at the step this is; above 1 when the execution is retried.
     """
 
-    def __init__(self, store: Store, execution: str, position: int, step: Step, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, execution: str, position: int, step: Step, now: Callable[[], float], *, attempt: int = 1
+    ) -> None:
         self._store = store
         self._execution = execution
         self._position = position
@@ -53,13 +65,13 @@ class StepRecord:
             "StepDescription": step.description,
             "StartTime": now(),
             "StepStatus": "Starting",
-            "AttemptCount": 1,
+            "AttemptCount": attempt,
         }
         self._write()
 
-    def attempt(self, number: int) -> None:
-        """The step is tried for the n-th time."""
-        self._change(AttemptCount=number)
+    def try_again(self) -> None:
+        """One more attempt begins."""
+        self._change(AttemptCount=self._body["AttemptCount"] + 1)
 
     def executing(self, metadata: dict[str, Json]) -> None:
         """The step created something."""
@@ -111,9 +123,19 @@ class RecordingControl:
             self.record.executing({member: {"Arn": answer[arn]}})
         return answer
 
-    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: threading.Event) -> dict[str, Json]:
+    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: StopSignal) -> dict[str, Json]:
         """The Describe response once the job is terminal; when `stop` is set, stops it first."""
         return self.inner.wait_for_job(describe, request, stop)
+
+    def send_message(self, queue_url: str, body: str) -> None:
+        """Send a message to a queue. Raises ServiceError."""
+        self.inner.send_message(queue_url, body)
+
+    def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
+        """As long as the context lasts the token may be answered; its value waits for that."""
+        shown = {"CallbackToken": callback.token, "SqsQueueUrl": callback.queue_url}
+        self.record.executing({"Callback": shown})
+        return self.inner.open_callback(callback)
 
 
 def run_step(run: StepRun, record: StepRecord) -> StepResult:
@@ -128,7 +150,7 @@ def run_step(run: StepRun, record: StepRecord) -> StepResult:
         if run.stop.wait(delay):
             return StepResult(outcome=Stopped(), metadata=result.metadata)
         attempt += 1
-        record.attempt(attempt)
+        record.try_again()
 
 
 def _delay(step: Step, outcome: Outcome, attempt: int, elapsed: float) -> float | None:

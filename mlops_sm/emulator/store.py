@@ -148,6 +148,7 @@ class Store:
                 " WHERE account=? AND region=? AND kind=? AND name=?",
                 (*_row(entity)[4:], *entity.scope, entity.kind, entity.name),
             )
+            self._unsaved.pop(entity.arn, None)
             if before is not None:
                 for listener in self._listeners:
                     listener.entity_changed(before, entity)
@@ -268,6 +269,10 @@ class Store:
             (execution, *(() if after is None else (after,)), limit),
         )
         return [(position, json.loads(body)) for position, body in rows]
+
+    def delete_step(self, execution: str, position: int) -> None:
+        """Forget one step of an execution."""
+        self._database.execute("DELETE FROM steps WHERE execution=? AND position=?", (execution, position))
 
     def delete_steps(self, execution: str) -> None:
         """Forget the steps of an execution."""

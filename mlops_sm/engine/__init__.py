@@ -3,6 +3,7 @@
 from mlops_sm.engine.resolve import ResolveError, as_text
 from mlops_sm.engine.retry import Fault, retry_delay
 from mlops_sm.engine.run import ENGINE_KINDS, STEP_FAILURE, MisuseError, Run
+from mlops_sm.engine.selection import Selection
 from mlops_sm.engine.status import ExecutionStatus, Failed, Outcome, StepStatus, Stopped, Succeeded
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Outcome",
     "ResolveError",
     "Run",
+    "Selection",
     "StepStatus",
     "Stopped",
     "Succeeded",

@@ -8,7 +8,7 @@ The rules and their sources are in ``docs/engine.md``.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, assert_never
@@ -28,6 +28,14 @@ STEP_FAILURE: Final = "Step failure: One or multiple steps failed."
 
 Source: the SDK's integration tests against the service (tests/integ/sagemaker/workflow/test_fail_steps.py).
 """
+
+# Members of a step that hold no input beside its Arguments.
+_NO_INPUT: Final = frozenset(
+    {
+        *("Name", "Type", "Arguments", "DependsOn", "DisplayName", "Description"),
+        *("CacheConfig", "RetryPolicies", "PropertyFiles"),
+    }
+)
 
 _UNHAPPY: Final = frozenset({StepStatus.FAILED, StepStatus.STOPPED})
 
@@ -63,6 +71,9 @@ class Run:
         parameters: A value for each declared parameter, in its declared type.
         variables: The values of ``Execution.*`` that are known.
         max_parallel_steps: How many steps may execute at once (ParallelismConfiguration), None for no cap.
+        reused: Steps that count as succeeded from the start, with what they left behind: of an earlier attempt at this
+            execution, or of the execution that a selective one refers to.
+        selected: Only these run; whatever else is not reused is skipped, and none of them waits for it. None for all.
 
     Raises:
         ValueError: The definition has a cycle or waits for a step it does not have, or the cap is below 1.
@@ -75,10 +86,10 @@ class Run:
         parameters: Mapping[str, Scalar],
         variables: Mapping[str, Scalar],
         max_parallel_steps: int | None = None,
+        reused: Mapping[str, Succeeded] | None = None,
+        selected: Collection[str] | None = None,
     ) -> None:
-        if max_parallel_steps is not None and max_parallel_steps < 1:
-            raise ValueError(f"max_parallel_steps must be at least 1, not {max_parallel_steps}")
-        self._max_parallel_steps = max_parallel_steps
+        self.limit(max_parallel_steps)
         self._parameters = dict(parameters)
         self._variables = dict(variables)
         self._nodes = {step.name: _Node(step, i) for i, step in enumerate(runnable_steps(definition))}
@@ -93,13 +104,13 @@ class Run:
         self._stop_requested = False
         self._end: ExecutionStatus | None = None
         for edge in find_edges(definition):
+            if selected is not None and edge.upstream not in selected:
+                continue
             node = self._nodes[edge.step]
             node.pending += 1
             node.triggered = node.triggered or edge.is_triggered
             self._nodes[edge.upstream].dependents.append(edge)
-        for node in self._nodes.values():
-            if node.pending == 0:
-                self._offer(node)
+        self._begin(reused or {}, selected)
         self._end_if_done()
 
     @property
@@ -119,6 +130,20 @@ class Run:
         """Whether nothing executes and nothing can start any more; then no step is Waiting."""
         return self._end is not None
 
+    def limit(self, max_parallel_steps: int | None) -> None:
+        """How many steps may execute at once from here on; those that execute go on.
+
+        Raises:
+            ValueError: It is below 1.
+        """
+        if max_parallel_steps is not None and max_parallel_steps < 1:
+            raise ValueError(f"max_parallel_steps must be at least 1, not {max_parallel_steps}")
+        self._max_parallel_steps = max_parallel_steps
+
+    def set_variable(self, name: str, value: Scalar) -> None:
+        """The value of ``Execution.<name>`` from here on."""
+        self._variables[name] = value
+
     def statuses(self) -> Mapping[str, StepStatus]:
         """Where each step stands now, in document order."""
         return {name: node.status for name, node in self._nodes.items()}
@@ -136,7 +161,7 @@ class Run:
         self._ready_at_once = []
         room = len(self._ready)
         if self._max_parallel_steps is not None:
-            room = min(room, self._max_parallel_steps - self._jobs)
+            room = max(0, min(room, self._max_parallel_steps - self._jobs))
         self._jobs += room
         taken += [heapq.heappop(self._ready) for _ in range(room)]
         taken.sort()
@@ -158,8 +183,16 @@ class Run:
         arguments = dict(self._node(step.name).step.arguments)
         if step.kind is StepKind.CONDITION:
             arguments = {"Conditions": arguments.get("Conditions", [])}
-        scope = Scope(self._parameters, self._variables, self._steps, self._properties, cache(read_json))
-        return {key: resolve_value(value, scope) for key, value in arguments.items()}
+        return self._resolved(arguments, read_json)
+
+    def resolve_members(self, step: Step, read_json: Callable[[str], Json]) -> dict[str, Json]:
+        """What stands beside the step's Arguments, without expressions, e.g. a Callback's SqsQueueUrl.
+
+        Raises:
+            ResolveError: As in `resolve`.
+        """
+        beside = {name: value for name, value in self._node(step.name).step.raw.items() if name not in _NO_INPUT}
+        return self._resolved(beside, read_json)
 
     def evaluate(self, step: Step, read_json: Callable[[str], Json]) -> bool:
         """A Condition's verdict; arguments and errors as in `resolve`.
@@ -186,10 +219,8 @@ class Run:
         if node.step.kind not in ENGINE_KINDS:
             self._jobs -= 1
         match outcome:
-            case Succeeded(properties, verdict):
-                node.status = StepStatus.SUCCEEDED
-                node.verdict = verdict
-                self._properties[name] = properties if verdict is None else {"Outcome": verdict}
+            case Succeeded():
+                self._succeed(node, outcome)
             case Failed(reason, properties):
                 node.status = StepStatus.FAILED
                 node.reason = reason
@@ -212,6 +243,29 @@ class Run:
         self._ready.clear()
         self._ready_at_once.clear()
         self._end_if_done()
+
+    def _resolved(self, value: Mapping[str, Json], read_json: Callable[[str], Json]) -> dict[str, Json]:
+        scope = Scope(self._parameters, self._variables, self._steps, self._properties, cache(read_json))
+        return {key: resolve_value(inner, scope) for key, inner in value.items()}
+
+    def _begin(self, reused: Mapping[str, Succeeded], selected: Collection[str] | None) -> None:
+        """Put every step where it stands before anything ran, and offer what may start."""
+        for name, node in self._nodes.items():
+            if name in reused:
+                self._succeed(node, reused[name])
+            elif selected is not None and name not in selected:
+                node.status = StepStatus.SKIPPED
+            elif node.pending == 0:
+                self._offer(node)
+        for name, node in self._nodes.items():
+            if name in reused:
+                self._settle(node)
+
+    def _succeed(self, node: _Node, outcome: Succeeded) -> None:
+        node.status = StepStatus.SUCCEEDED
+        node.verdict = outcome.outcome
+        name = node.step.name
+        self._properties[name] = outcome.properties if outcome.outcome is None else {"Outcome": outcome.outcome}
 
     def _node(self, name: str) -> _Node:
         if name not in self._nodes:

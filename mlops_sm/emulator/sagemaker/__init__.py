@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from mlops_sm.emulator.sagemaker import (
+    callback_steps,
+    execution_starts,
     executions,
     experiments,
     experiments_components,
@@ -13,6 +15,7 @@ from mlops_sm.emulator.sagemaker import (
     lineage_query,
     models,
     packages,
+    pipeline_versions,
     pipelines,
     processing_jobs,
     records_table,
@@ -23,7 +26,10 @@ from mlops_sm.emulator.service import Operation
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     **pipelines.OPERATIONS,
+    **pipeline_versions.OPERATIONS,
+    **execution_starts.OPERATIONS,
     **executions.OPERATIONS,
+    **callback_steps.OPERATIONS,
     **processing_jobs.OPERATIONS,
     **training_jobs.OPERATIONS,
     **models.OPERATIONS,

@@ -1,4 +1,4 @@
-"""Pipelines: Create, Update, Describe, Delete, List, and the versions that updates leave."""
+"""Pipelines: Create, Update, Describe, Delete, List; a changed definition is a new version."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.runner import ACTIVE
+from mlops_sm.emulator.sagemaker.pipeline_versions import (
+    aliases_of,
+    asked_version,
+    new_version,
+    pipeline_of,
+    version_of,
+    with_aliases,
+)
 from mlops_sm.emulator.sagemaker.tags import tag_new
-from mlops_sm.emulator.service import Call, Operation, find, once
+from mlops_sm.emulator.service import Call, Operation, once
 from mlops_sm.emulator.store import Condition, Entity, Kind
 from mlops_sm.local.site import StoreError
 
 _DEFINITION: Final = ("PipelineDefinition", "PipelineDefinitionS3Location")
+_ALIASES: Final = "PipelineVersionAliases"
 
 
 def create_pipeline(call: Call) -> dict[str, Json]:
     """Keep a pipeline whose definition has no error."""
-    call.refuse_members("PipelineVersionAliases")
     definition = _definition(call)
     if definition is None:
         raise invalid("Either Pipeline Definition or Pipeline Definition S3 location should be provided")
@@ -36,17 +44,18 @@ def create_pipeline(call: Call) -> dict[str, Json]:
             modified=now,
             body={
                 "PipelineDisplayName": name,
-                **call.members(*_DEFINITION),
+                **call.members(*_DEFINITION, _ALIASES),
                 "PipelineStatus": "Active",
                 "PipelineVersionId": 1,
             },
         )
+        pipeline = with_aliases(pipeline, 1, call.request.get(_ALIASES) or [])
         if not call.store.add(pipeline):
             raise invalid(
                 "Pipeline names must be unique within an AWS account and region. "
                 f"Pipeline with name ({name}) already exists."
             )
-        call.store.add(_version(pipeline, 1, definition, now))
+        call.store.add(new_version(pipeline, 1, definition, now))
         tag_new(call, pipeline.arn)
         return {"PipelineArn": pipeline.arn}
 
@@ -54,29 +63,32 @@ def create_pipeline(call: Call) -> dict[str, Json]:
 
 
 def update_pipeline(call: Call) -> dict[str, Json]:
-    """Change what the request names; a definition becomes a new version."""
-    call.refuse_members("PipelineVersionAliases")
+    """Change what the request names; a definition that differs from the latest becomes a new version."""
     definition = _definition(call)
     with call.store.transaction():
         pipeline, now = pipeline_of(call, call.request["PipelineName"]), call.now()
-        changes = call.members("PipelineName", *_DEFINITION)
-        if definition is not None:
-            changes["PipelineVersionId"] = pipeline.body["PipelineVersionId"] + 1
-            call.store.add(_version(pipeline, changes["PipelineVersionId"], definition, now))
-        pipeline = pipeline.with_body(changes, modified=now)
-        call.store.save(pipeline)
-    return {"PipelineArn": pipeline.arn, "PipelineVersionId": pipeline.body["PipelineVersionId"]}
+        changes = call.members("PipelineName", *_DEFINITION, _ALIASES)
+        number: int = pipeline.body["PipelineVersionId"]
+        current = version_of(call, pipeline, number).body["PipelineDefinition"]
+        if definition is not None and definition != current:
+            number += 1
+            call.store.add(new_version(pipeline, number, definition, now))
+            pipeline = with_aliases(pipeline, number, call.request.get(_ALIASES) or [])
+        elif call.request.get(_ALIASES):
+            raise invalid("PipelineVersionAliases can be specified only when the pipeline definition changes.")
+        call.store.save(pipeline.with_body({**changes, "PipelineVersionId": number}, modified=now))
+    return {"PipelineArn": pipeline.arn, "PipelineVersionId": number}
 
 
 def describe_pipeline(call: Call) -> dict[str, Json]:
-    """A pipeline with the definition of its latest version or of the one that is asked for."""
-    call.refuse_members("PipelineVersionAlias")
+    """A pipeline with its latest version or the one that is asked for."""
     pipeline = pipeline_of(call, call.request["PipelineName"])
-    version = call.request.get("PipelineVersionId") or pipeline.body["PipelineVersionId"]
+    version = asked_version(call, pipeline)
     return {
         **pipeline.body,
         **_summary(pipeline),
-        "PipelineDefinition": definition_of(call, pipeline, version),
+        **version.body,
+        "PipelineVersionAliases": aliases_of(pipeline, version.body["PipelineVersionId"]) or None,
         "LastRunTime": pipeline.body.get("LastRunTime"),
         "CreatedBy": {},
         "LastModifiedBy": {},
@@ -114,30 +126,6 @@ def list_pipelines(call: Call) -> dict[str, Json]:
     return list_page(call, _LISTING)
 
 
-def pipeline_of(call: Call, value: str) -> Entity:
-    """The pipeline of a name or ARN.
-
-    Raises:
-        AwsError: ResourceNotFound.
-    """
-    return find(
-        call, Kind.PIPELINE, value, lambda arn: AwsError("ResourceNotFound", f"Pipeline '{arn}' does not exist.")
-    )
-
-
-def definition_of(call: Call, pipeline: Entity, version: int) -> str:
-    """The definition of a pipeline's version, as it was given.
-
-    Raises:
-        AwsError: ResourceNotFound, there is no such version.
-    """
-    entity = call.store.get(pipeline.scope, Kind.PIPELINE_VERSION, _version_name(pipeline.name, version))
-    if entity is None:
-        raise AwsError("ResourceNotFound", f"Version {version} of pipeline '{pipeline.arn}' does not exist.")
-    text: str = entity.body["PipelineDefinition"]
-    return text
-
-
 def _definition(call: Call) -> str | None:
     """The request's definition, fetched and checked; None when it has none."""
     given = [name for name in _DEFINITION if name in call.request]
@@ -168,25 +156,6 @@ def _fetch(call: Call, location: Mapping[str, str]) -> str:
         raise invalid(f"Unable to read the pipeline definition from {where}: {error.code}: {error.message}") from error
     except UnicodeDecodeError as error:
         raise invalid(f"Unable to parse pipeline definition. {where} is not UTF-8 text: {error}") from error
-
-
-def _version(pipeline: Entity, number: int, definition: str, now: float) -> Entity:
-    name = _version_name(pipeline.name, number)
-    return Entity(
-        scope=pipeline.scope,
-        kind=Kind.PIPELINE_VERSION,
-        name=name,
-        arn=f"{pipeline.arn}/version/{number}",
-        created=now,
-        modified=now,
-        parent=pipeline.name,
-        body={"PipelineVersionId": number, "PipelineDefinition": definition},
-    )
-
-
-def _version_name(pipeline: str, number: int) -> str:
-    # Padded, so that names sort as versions do.
-    return f"{pipeline}/{number:09d}"
 
 
 def _summary(entity: Entity) -> dict[str, Json]:

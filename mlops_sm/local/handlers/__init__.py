@@ -8,13 +8,35 @@ from typing import Final
 
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.run import ENGINE_KINDS
+from mlops_sm.local.handlers.callback import run_callback
 from mlops_sm.local.handlers.model import run_model
 from mlops_sm.local.handlers.processing import run_processing_step
+from mlops_sm.local.handlers.recall import recall
 from mlops_sm.local.handlers.register_model import run_register_model
-from mlops_sm.local.handlers.step import ControlPlane, ServiceError, StepResult, StepRun
+from mlops_sm.local.handlers.step import (
+    Callback,
+    CallbackAnswer,
+    ControlPlane,
+    ServiceError,
+    StepResult,
+    StepRun,
+    StopSignal,
+)
 from mlops_sm.local.handlers.training import run_training_step
 
-__all__ = ["ENGINE_KINDS", "HANDLERS", "UNSUPPORTED", "ControlPlane", "ServiceError", "StepResult", "StepRun"]
+__all__ = [
+    "ENGINE_KINDS",
+    "HANDLERS",
+    "UNSUPPORTED",
+    "Callback",
+    "CallbackAnswer",
+    "ControlPlane",
+    "ServiceError",
+    "StepResult",
+    "StepRun",
+    "StopSignal",
+    "recall",
+]
 
 Handler = Callable[[StepRun], StepResult]
 
@@ -24,6 +46,7 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = MappingProxyType(
         StepKind.TRAINING: run_training_step,
         StepKind.MODEL: run_model,
         StepKind.REGISTER_MODEL: run_register_model,
+        StepKind.CALLBACK: run_callback,
     }
 )
 """What runs a step of a kind."""
@@ -36,7 +59,6 @@ UNSUPPORTED: Final[Mapping[StepKind, str]] = MappingProxyType(
         StepKind.TRANSFORM: _NOT_YET,
         StepKind.TUNING: _NOT_YET,
         StepKind.LAMBDA: _NOT_YET,
-        StepKind.CALLBACK: _NOT_YET,
         StepKind.QUALITY_CHECK: _NOT_YET,
         StepKind.CLARIFY_CHECK: _NOT_YET,
         StepKind.FOR_EACH: "its body cannot be repeated on this machine yet",

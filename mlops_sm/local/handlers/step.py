@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mlops_sm.definition.document import Json, Step
 from mlops_sm.engine.status import Outcome
@@ -25,14 +26,69 @@ class ServiceError(Exception):
         super().__init__(f"{code}: {message}")
 
 
+class StopSignal(threading.Event):
+    """An event that calls who watches it, so that nobody has to look at it again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._guard = threading.Lock()
+        self._watchers: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """Set the event and call every watcher; a second time does nothing."""
+        with self._guard:
+            super().set()
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher()
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Have something called once the event is set, at once when it is; returns what ends the watch."""
+        with self._guard:
+            waits = not self.is_set()
+            if waits:
+                self._watchers.append(watcher)
+        if not waits:
+            watcher()
+
+        def end() -> None:
+            with self._guard:
+                if watcher in self._watchers:
+                    self._watchers.remove(watcher)
+
+        return end
+
+
+class Callback(NamedTuple):
+    """A callback step that waits; the execution is named by its ARN."""
+
+    token: str
+    execution: str
+    step: str
+    queue_url: str
+
+
+class CallbackAnswer(NamedTuple):
+    """What somebody said about a callback step; `failure` is None when it succeeded."""
+
+    outputs: Mapping[str, str]
+    failure: str | None = None
+
+
 class ControlPlane(Protocol):
-    """SageMaker's operations, as the pipeline service calls them."""
+    """The services as the pipeline service calls them."""
 
     def call(self, operation: str, request: Mapping[str, Json]) -> dict[str, Json]:
-        """Call an operation, e.g. ``CreateProcessingJob``. Raises ServiceError."""
+        """Call an operation of SageMaker, e.g. ``CreateProcessingJob``. Raises ServiceError."""
 
-    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: threading.Event) -> dict[str, Json]:
+    def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: StopSignal) -> dict[str, Json]:
         """The Describe response once the job is terminal; when `stop` is set, stops the job and waits for its end."""
+
+    def send_message(self, queue_url: str, body: str) -> None:
+        """Send a message to a queue of SQS. Raises ServiceError."""
+
+    def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
+        """As long as the context lasts the token may be answered; its value waits, and is None when nobody can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +97,9 @@ class StepRun:
 
     Attributes:
         arguments: The step's Arguments without expressions.
-        new_suffix: Ten random characters for a job's name.
+        new_suffix: Ten random characters, for a job's name or a callback's token.
         tags: The execution's tags in the service's form; a tag of the step wins.
+        members: What the step has beside its Arguments, without expressions, e.g. a Callback's SqsQueueUrl.
     """
 
     step: Step
@@ -51,9 +108,10 @@ class StepRun:
     execution_arn: str
     pipeline_name: str
     control: ControlPlane
-    stop: threading.Event
+    stop: StopSignal
     new_suffix: Callable[[], str]
     tags: tuple[Mapping[str, str], ...] = ()
+    members: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -351,7 +351,7 @@ def fill(account: Any) -> None:
     """Make the database full: it may not grow, and whatever room it has is used up."""
     database = account.local._storage._database
     ((pages,),) = database.query("PRAGMA page_count")
-    database.query(f"PRAGMA max_page_count = {pages}")
+    database.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(ClientError) as refused:
         for number in range(10_000):
             account.sagemaker.create_model_package_group(ModelPackageGroupName=f"g{number}")

@@ -214,20 +214,15 @@ def test_a_step_that_cannot_run_here_is_refused_before_the_first_one_starts(acco
 
 
 @pytest.mark.parametrize(
-    "member",
+    ("member", "words"),
     [
-        {
-            "SelectiveExecutionConfig": {
-                "SourcePipelineExecutionArn": f"{ARN}p/execution/aaaaaaaaaaaa",
-                "SelectedSteps": [{"StepName": "A"}],
-            }
-        },
-        {"PipelineVersionAlias": "prod"},
+        ({"MlflowExperimentName": "e"}, "MlflowExperimentName: not available in the local account"),
+        ({"RoleArn": "arn:aws:iam::123456789012:role/other"}, "RoleArn can't be specified for a pipeline that you"),
     ],
 )
-def test_settings_without_meaning_here_are_refused(account: Any, make: Any, member: dict[str, Any]) -> None:
+def test_settings_without_meaning_here_are_refused(account: Any, make: Any, member: dict[str, Any], words: str) -> None:
     account.create_pipeline("p", make.fail())
-    with pytest.raises(ClientError, match="not available in the local account"):
+    with pytest.raises(ClientError, match=words):
         start(account, "p", **member)
 
 
@@ -388,6 +383,8 @@ def test_a_token_of_another_request_is_refused(account: Any, make: Any) -> None:
     [
         "describe_pipeline_execution",
         "stop_pipeline_execution",
+        "retry_pipeline_execution",
+        "update_pipeline_execution",
         "list_pipeline_execution_steps",
         "describe_pipeline_definition_for_execution",
         "list_pipeline_parameters_for_execution",

@@ -210,8 +210,3 @@ def test_a_summary_shows_when_the_pipeline_last_ran(account: Any, make: Any) -> 
     assert started.timestamp() >= round(before, 3) - 0.001
     assert account.sagemaker.list_pipelines()["PipelineSummaries"][0]["LastExecutionTime"] == started
     assert account.sagemaker.describe_pipeline(PipelineName="p")["LastRunTime"] == started
-
-
-def test_settings_without_meaning_here_are_refused_not_ignored(account: Any, make: Any) -> None:
-    with pytest.raises(ClientError, match="PipelineVersionAliases: not available in the local account"):
-        account.create_pipeline("p", make.fail(), PipelineVersionAliases=["prod"])

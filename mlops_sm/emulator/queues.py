@@ -1,0 +1,70 @@
+"""Messages of the pipeline service to queues of SQS, sent as a client of the queue's account would."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mlops_sm import naming
+from mlops_sm.checks.service import data_loader
+from mlops_sm.emulator.store import Scope
+from mlops_sm.local.handlers import ServiceError
+
+_HOST: Final = re.compile(r"(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.amazonaws\.com")
+_ACCOUNT: Final = re.compile(r"\d{12}")
+
+
+class Queues:
+    """Sends messages; a client is made once per account and region."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clients: dict[Scope, Any] = {}
+
+    def send(self, scope: Scope, queue_url: str, body: str) -> None:
+        """Send a message.
+
+        Args:
+            scope: Whose pipeline sends it, for a URL that names neither account nor region.
+            queue_url: The queue.
+            body: The message.
+
+        Raises:
+            ServiceError: SQS refused it.
+        """
+        try:
+            self._client(_owner(scope, queue_url)).send_message(QueueUrl=queue_url, MessageBody=body)
+        except ClientError as error:
+            told = error.response["Error"]
+            raise ServiceError(told["Code"], told["Message"]) from error
+        except BotoCoreError as error:
+            raise ServiceError("InvalidAddress", f"{queue_url} is no address of a queue: {error}") from error
+
+    def _client(self, scope: Scope) -> Any:  # noqa: ANN401 - clients are made at run time
+        with self._lock:
+            if scope not in self._clients:
+                session = botocore.session.Session()
+                session.register_component("data_loader", data_loader())
+                self._clients[scope] = session.create_client(
+                    "sqs",
+                    region_name=scope.region,
+                    aws_access_key_id=naming.local_access_key(scope.account),
+                    aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
+                    config=Config(ignore_configured_endpoint_urls=True),
+                )
+            return self._clients[scope]
+
+
+def _owner(scope: Scope, queue_url: str) -> Scope:
+    """The account and region of a queue, as far as its URL says."""
+    url = urlsplit(queue_url)
+    host = _HOST.fullmatch(url.hostname or "")
+    region = (host[1] or host[2]) if host is not None else scope.region
+    account = url.path.strip("/").split("/")[0]
+    return Scope(account if _ACCOUNT.fullmatch(account) else scope.account, region)

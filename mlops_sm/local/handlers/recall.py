@@ -1,0 +1,55 @@
+"""What a step left behind, found again from its Metadata: an earlier attempt or another execution is built upon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from mlops_sm.definition.document import Json, Step
+from mlops_sm.definition.kinds import StepKind
+from mlops_sm.engine.status import Succeeded
+from mlops_sm.local.handlers.callback import callback_properties
+from mlops_sm.local.handlers.step import ControlPlane
+
+
+class _Source(NamedTuple):
+    metadata: str
+    describe: str
+    name_member: str
+    by_arn: bool = False
+
+
+_SOURCES: Final[Mapping[StepKind, _Source]] = {
+    StepKind.PROCESSING: _Source("ProcessingJob", "DescribeProcessingJob", "ProcessingJobName"),
+    StepKind.TRAINING: _Source("TrainingJob", "DescribeTrainingJob", "TrainingJobName"),
+    StepKind.MODEL: _Source("Model", "DescribeModel", "ModelName"),
+    StepKind.REGISTER_MODEL: _Source("RegisterModel", "DescribeModelPackage", "ModelPackageName", by_arn=True),
+}
+
+
+def recall(step: Step, metadata: Mapping[str, Json], control: ControlPlane) -> Succeeded:
+    """A succeeded step's outcome.
+
+    Args:
+        step: The step.
+        metadata: Its Metadata in ListPipelineExecutionSteps.
+        control: Describes what it created.
+
+    Raises:
+        ServiceError: What it created is gone.
+        ValueError: Its kind cannot be built upon.
+    """
+    source = _SOURCES.get(step.kind)
+    if source is not None and source.metadata in metadata:
+        arn: str = metadata[source.metadata]["Arn"]
+        name = arn if source.by_arn else arn.rsplit("/", 1)[-1]
+        return Succeeded(control.call(source.describe, {source.name_member: name}))
+    match step.kind:
+        case StepKind.CONDITION if "Condition" in metadata:
+            verdict = metadata["Condition"]["Outcome"] == "True"
+            return Succeeded({"Outcome": str(verdict)}, verdict)
+        case StepKind.CALLBACK if "Callback" in metadata:
+            outputs = {each["Name"]: each["Value"] for each in metadata["Callback"].get("OutputParameters") or []}
+            return Succeeded(callback_properties(step.raw.get("OutputParameters") or [], outputs))
+        case _:
+            raise ValueError(f"what a {step.kind} step left behind cannot be reused")
