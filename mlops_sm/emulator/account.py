@@ -7,8 +7,8 @@ import os
 import secrets
 import string
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from mlops_sm import naming
 from mlops_sm.checks.service import data_loader, sagemaker_model
 from mlops_sm.emulator import log_reads
 from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.backends.keeper import Keeper
 from mlops_sm.emulator.bridge import Bridge
 from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
@@ -153,7 +154,9 @@ class LocalAccount:
             time = clock if isinstance(clock, Clock) else Clock(clock)
             closing.callback(time.close)
             keep_ahead(time, database)
-            storage = Storage(database, state / "objects", crashed=crashed)
+            keeper = Keeper(database)
+            storage = Storage(database, state / "objects", keeper, crashed=crashed)
+            endpoint = Endpoint(lambda *request: front.answer(*request), scope, patience)  # noqa: PLW0108 - made below
             sites = Sites(
                 state=state,
                 home=scope,
@@ -162,15 +165,19 @@ class LocalAccount:
                 warm=warm,
                 images=table,
                 clock=time,
+                endpoint=endpoint.serve,
             )
             front, end_work = _control_plane(Store(database), sites, new_id, parallel_jobs, patience)
             bridge = Bridge(account_id, front)
             bridge.enter()
             closing.callback(bridge.leave)
+            keeper.attach()
+            closing.callback(keeper.detach)
             closing.callback(storage.detach)
+            # Backwards: jobs may call the account to their end, then nobody; what was begun meanwhile ends, too.
             closing.callback(end_work)
-            endpoint = Endpoint(front.answer, scope, patience)
             closing.callback(endpoint.close)
+            closing.callback(end_work)
             return cls(state, scope, storage, sites.warm, closing.close, clock=time, endpoint=endpoint)
         except BaseException:
             closing.close()
@@ -218,28 +225,32 @@ class LocalAccount:
             return self._clients[key]
 
     def ensure_role(self, arn: str) -> None:
-        """Make an execution role unless it exists; IAM starts empty whenever the account is opened.
+        """Make an execution role unless it exists.
 
         Args:
             arn: ``arn:aws:iam::ACCOUNT:role/PATH/NAME``.
+
+        Raises:
+            RefusedError: E541, the disk refused.
         """
         from moto.iam.models import iam_backends  # noqa: PLC0415 - 0.1 s and 25 MB that not every command needs
 
         resource = arn.split(":role/", 1)[1]
         path, _, name = resource.rpartition("/")
-        roles = iam_backends[arn.split(":")[4]][naming.partition(self.region)]
-        if name not in {role.name for role in roles.roles.values()}:
-            role = roles.create_role(
-                role_name=name,
-                assume_role_policy_document=json.dumps(_TRUST),
-                path=f"/{path}/" if path else "/",
-                permissions_boundary=None,
-                description="",
-                tags=[],
-                max_session_duration="3600",
-            )
-            # The SDK simulates its role before it starts anything.
-            role.put_policy("FullAccess", json.dumps(_FULL_ACCESS))
+        with self._saved(f"the role {name}"), self._storage.keeper.changing():
+            roles = iam_backends[arn.split(":")[4]][naming.partition(self.region)]
+            if name not in {role.name for role in roles.roles.values()}:
+                role = roles.create_role(
+                    role_name=name,
+                    assume_role_policy_document=json.dumps(_TRUST),
+                    path=f"/{path}/" if path else "/",
+                    permissions_boundary=None,
+                    description="",
+                    tags=[],
+                    max_session_duration="3600",
+                )
+                # The SDK simulates its role before it starts anything.
+                role.put_policy("FullAccess", json.dumps(_FULL_ACCESS))
 
     def ensure_bucket(self, name: str, *, versioned: bool = True) -> None:
         """Make a bucket unless it exists; `versioned` also turns versions on for one that exists.
@@ -247,12 +258,17 @@ class LocalAccount:
         Raises:
             RefusedError: E541, the disk refused.
         """
-        try:
+        with self._saved(f"the bucket {name}"):
             self._storage.mirror().ensure_bucket(name, account=self.account_id, region=self.region, versioned=versioned)
+
+    @contextmanager
+    def _saved(self, what: str) -> Iterator[None]:
+        try:
+            yield
         except UnsavedError as error:
-            what = f"the bucket {name} could not be saved: {error}"
+            problem = f"{what} could not be saved: {error}"
             raise RefusedError(
-                Problem("E541", str(self.state), what, "Make room on the disk and try again.")
+                Problem("E541", str(self.state), problem, "Make room on the disk and try again.")
             ) from error
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ class Sites:
         warm: Runs Python jobs.
         images: Which image stands for what.
         clock: The time.
+        endpoint: Says where jobs reach the account.
     """
 
     state: Path
@@ -38,6 +39,7 @@ class Sites:
     warm: WarmWorkers
     images: ImageTable
     clock: Callable[[], datetime]
+    endpoint: Callable[[], str]
     _sites: dict[Scope, Site] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -54,6 +56,7 @@ class Sites:
                     clock=self.clock,
                     account_id=scope.account,
                     region=scope.region,
+                    endpoint=self.endpoint,
                 )
             return self._sites[scope]
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from mlops_sm import naming
 from mlops_sm.local.isolation.layer import SCRATCH
 
 _SYSTEM_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -26,9 +27,6 @@ _READ_AT_START: Final = (
     *("OMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMEXPR_", "GOTO_", "KMP_"),
 )
 """Prefixes of variables that are read when a process or a library starts, too early for a fork of a warm worker."""
-
-DUMMY_CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-"""What a job signs with when it calls the local account; real only in shape."""
 
 
 def base_environment(*, interpreter: Path | None = None, parallel_jobs: int | None = None) -> dict[str, str]:
@@ -59,11 +57,17 @@ def base_environment(*, interpreter: Path | None = None, parallel_jobs: int | No
     return environment
 
 
+def local_credentials(account_id: str) -> dict[str, str]:
+    """What code signs with when it calls one of the local account's accounts; it opens nothing anywhere else."""
+    return {"AWS_ACCESS_KEY_ID": naming.local_access_key(account_id), "AWS_SECRET_ACCESS_KEY": "local"}
+
+
 def job_environment(
     requested: Mapping[str, str],
     *,
     region: str,
     endpoint_url: str | None,
+    account_id: str = naming.LOCAL_ACCOUNT_ID,
     parallel_jobs: int | None = None,
 ) -> dict[str, str]:
     """The whole environment of a job.
@@ -72,6 +76,7 @@ def job_environment(
         requested: The request's Environment; it wins over everything.
         region: AWS_REGION and AWS_DEFAULT_REGION.
         endpoint_url: Where the job's AWS calls go; None leaves it without endpoint and credentials.
+        account_id: Whose job it is.
         parallel_jobs: How many jobs share the machine's cores.
     """
     environment = base_environment(parallel_jobs=parallel_jobs)
@@ -79,7 +84,7 @@ def job_environment(
         del environment["OMP_NUM_THREADS"]
     environment |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EC2_METADATA_DISABLED": "true"}
     if endpoint_url is not None:
-        environment |= {"AWS_ENDPOINT_URL": endpoint_url, **DUMMY_CREDENTIALS}
+        environment |= {"AWS_ENDPOINT_URL": endpoint_url, **local_credentials(account_id)}
     return environment | dict(requested)
 
 

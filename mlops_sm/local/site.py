@@ -63,7 +63,7 @@ class Site:
         clock: The time that is reported, timezone-aware. Limits are kept by the machine's monotonic clock.
         account_id: The account jobs believe they run in.
         region: The region jobs believe they run in.
-        endpoint_url: Where a job's own AWS calls go; None leaves a job without endpoint and credentials.
+        endpoint: Says where a job's own AWS calls go; None leaves jobs without endpoint and credentials.
         grace_seconds: Between SIGTERM and SIGKILL; 120 is SageMaker's.
         keep: Keep a job's /opt/ml after its end.
     """
@@ -76,6 +76,10 @@ class Site:
     clock: Callable[[], datetime]
     account_id: str
     region: str
-    endpoint_url: str | None = None
+    endpoint: Callable[[], str] | None = None
     grace_seconds: float = 120.0
     keep: bool = False
+
+    def endpoint_url(self, *, network: bool) -> str | None:
+        """Where the AWS calls of a job go; None when it has no network to make any."""
+        return self.endpoint() if network and self.endpoint is not None else None

@@ -9,7 +9,7 @@ from mlops_sm.emulator.store import Scope
 from mlops_sm.errors import Problem, RefusedError
 
 if TYPE_CHECKING:
-    from mlops_sm.emulator.server.application import Answerer
+    from mlops_sm.emulator.server.application import Answerer, Application
     from mlops_sm.emulator.server.listener import HttpServer
 
 LOOPBACK: Final = "127.0.0.1"
@@ -50,14 +50,17 @@ class Endpoint:
             if self._closed:
                 raise RefusedError(_closed(host, port))
             if self._server is None:
-                # 0.1 s that an account without clients over HTTP does not pay.
-                from mlops_sm.emulator.server.application import Application  # noqa: PLC0415
-                from mlops_sm.emulator.server.listener import HttpServer  # noqa: PLC0415
+                from mlops_sm.emulator.server.listener import HttpServer  # noqa: PLC0415 - many accounts never serve
 
-                self._server = HttpServer(Application(self._answer, self._home), host, port)
+                self._server = HttpServer(self._application, host, port)
             elif port not in {0, self._server.port}:
                 raise RefusedError(_elsewhere(host, port, self._server.url))
             return self._server.url
+
+    def _application(self) -> Application:
+        from mlops_sm.emulator.server.application import Application  # noqa: PLC0415 - see HttpServer
+
+        return Application(self._answer, self._home)
 
     def close(self) -> None:
         """Take no more requests and let those that are being answered end."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
-
-from waitress import wasyncore
-from waitress.server import TcpWSGIServer, create_server
+from typing import TYPE_CHECKING, Any, Final
 
 from mlops_sm.errors import Problem, RefusedError
 
+if TYPE_CHECKING:
+    from waitress.server import TcpWSGIServer
+
 _THREADS: Final = 32
+_BACKLOG: Final = 512
 _MAX_BODY: Final = 5 * 1024**3 + 1024**2
 """S3's limit for one request (5 GiB) and what chunked signing adds to it."""
 _RECEIVE_BYTES: Final = 256 * 1024
@@ -30,7 +32,8 @@ class HttpServer:
     """Serves a WSGI application from the moment it is made until `close`.
 
     Args:
-        application: Answers the requests, on several threads at once.
+        make: Makes the application, which answers on several threads at once. Called on the server's own thread: the
+            port is there at once, what it takes to answer a moment later.
         host: The address to bind.
         port: The port; 0 takes a free one.
 
@@ -42,14 +45,51 @@ class HttpServer:
         RefusedError: E546, the port is taken or may not be used, or the address is not this machine's.
     """
 
-    def __init__(self, application: Callable[..., Any], host: str, port: int) -> None:
+    def __init__(self, make: Callable[[], Callable[..., Any]], host: str, port: int) -> None:
         try:
-            self._server: TcpWSGIServer = create_server(
-                application,
-                host=host,
-                port=port,
+            self._socket = _bound(host, port)
+        except (OSError, OverflowError) as error:
+            raise RefusedError(_cannot_listen(host, port, error)) from error
+        self.port: int = self._socket.getsockname()[1]
+        name = _OF_ANY.get(host, host)
+        self.url = f"http://[{name}]:{self.port}" if ":" in name else f"http://{name}:{self.port}"
+        self._server: TcpWSGIServer | None = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(make,), name=f"server {self.url}", daemon=True)
+        self._thread.start()
+
+    def close(self, patience: float) -> None:
+        """Take no more connections, let requests that are being answered end, let go of the port.
+
+        Args:
+            patience: Seconds that requests get to end by themselves.
+        """
+        self._ready.wait()
+        server = self._server
+        if server is None:
+            self._socket.close()
+            return
+        # Sockets belong to the server's own thread; the trigger makes it call what it is given.
+        server.trigger.pull_trigger(server.del_channel)
+        server.trigger.pull_trigger(self._socket.close)
+        deadline = time.monotonic() + patience
+        while _busy(server) and time.monotonic() < deadline:
+            time.sleep(_LOOK_AROUND)
+        server.task_dispatcher.shutdown(timeout=1)
+        server.trigger.pull_trigger(lambda: _close_all(server))
+        self._thread.join(patience)
+        _log.debug("%s is closed", self.url)
+
+    def _run(self, make: Callable[[], Callable[..., Any]]) -> None:
+        try:
+            from waitress.server import create_server  # noqa: PLC0415 - see the parameter `make`
+
+            self._server = server = create_server(
+                make(),
+                sockets=[self._socket],
                 threads=_THREADS,
                 ident=None,
+                backlog=_BACKLOG,
                 max_request_body_size=_MAX_BODY,
                 recv_bytes=_RECEIVE_BYTES,
                 inbuf_overflow=_SPOOL_BYTES,
@@ -58,49 +98,50 @@ class HttpServer:
                 asyncore_use_poll=True,
                 clear_untrusted_proxy_headers=False,
             )
-        except OSError as error:
-            raise RefusedError(_cannot_listen(host, port, error)) from error
-        self.port = int(self._server.effective_port)
-        name = _OF_ANY.get(host, host)
-        self.url = f"http://[{name}]:{self.port}" if ":" in name else f"http://{name}:{self.port}"
-        self._thread = threading.Thread(target=self._server.run, name=f"server {self.url}", daemon=True)
-        self._thread.start()
+        finally:
+            self._ready.set()
         _log.debug("listening on %s", self.url)
-
-    def close(self, patience: float) -> None:
-        """Take no more requests, let those that are being answered end, let go of the port.
-
-        Args:
-            patience: Seconds that requests get to end by themselves.
-        """
-        # Sockets belong to the server's own thread; the trigger makes it call what it is given.
-        self._server.trigger.pull_trigger(lambda: wasyncore.dispatcher.close(self._server))
-        deadline = time.monotonic() + patience
-        while self._busy() and time.monotonic() < deadline:
-            time.sleep(_LOOK_AROUND)
-        self._server.task_dispatcher.shutdown(timeout=1)
-        self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._server._map))
-        self._thread.join(patience)
-        _log.debug("%s is closed", self.url)
-
-    def _busy(self) -> bool:
-        """Whether a request is being read or answered, or an answer is on its way out."""
-        return any(
-            channel.requests or channel.request is not None or channel.total_outbufs_len
-            for channel in list(self._server.active_channels.values())
-        )
+        server.run()
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> Problem:
-    match error.errno:
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A port that a server of before has just let go of is free.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+def _busy(server: TcpWSGIServer) -> bool:
+    """Whether a request is being read or answered, or an answer is on its way out."""
+    return any(
+        channel.requests or channel.request is not None or channel.total_outbufs_len
+        for channel in list(server.active_channels.values())
+    )
+
+
+def _close_all(server: TcpWSGIServer) -> None:
+    from waitress import wasyncore  # noqa: PLC0415 - loaded with the server
+
+    wasyncore.close_all(server._map)
+
+
+def _cannot_listen(host: str, port: int, error: OSError | OverflowError) -> Problem:
+    match getattr(error, "errno", None):
         case errno.EADDRINUSE:
             what = f"port {port} of {host} is in use by another process"
-            fix = f"Choose another port, or 0 for a free one; see who has it with `ss -ltnp 'sport = :{port}'`."
+            fix = f"Choose another port, or 0 for a free one; `ss -ltnp 'sport = :{port}'` shows who has it."
         case errno.EACCES:
             what, fix = f"this user may not listen on port {port}", "Choose a port above 1023, or 0 for a free one."
         case errno.EADDRNOTAVAIL:
             what, fix = f"{host} is not an address of this machine", "Leave the host away to listen on 127.0.0.1."
         case _:
-            what = f"cannot listen on {host}, port {port}: {error.strerror or error}"
-            fix = "Choose another port, or 0 for a free one."
+            what = f"cannot listen on port {port} of {host}: {error}"
+            fix = "Choose a port between 1 and 65535, or 0 for a free one."
     return Problem("E546", f"{host}:{port}", what, fix)

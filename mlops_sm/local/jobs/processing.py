@@ -124,16 +124,18 @@ def _command(request: Mapping[str, Json], site: Site) -> Command:
     entrypoint = application.get("ContainerEntrypoint")
     if not entrypoint:
         raise JobFailureError("ClientError: AppSpecification has no ContainerEntrypoint, and the image is not run here")
+    network = not (request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False)
     return Command(
         argv=(*entrypoint, *(application.get("ContainerArguments") or [])),
         environment=job_environment(
             request.get("Environment") or {},
             region=site.region,
-            endpoint_url=site.endpoint_url,
+            endpoint_url=site.endpoint_url(network=network),
+            account_id=site.account_id,
             parallel_jobs=site.warm.parallel_jobs,
         ),
         cwd=SCRATCH,
-        network=not (request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False),
+        network=network,
         warm=image.warm,
         max_runtime_in_seconds=(request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") or MAX_RUNTIME,
     )

@@ -157,17 +157,19 @@ def _command(request: Mapping[str, Json], arn: str, run: JobRun, script: ScriptM
             "ClientError: the request has neither ContainerEntrypoint nor the hyperparameter sagemaker_program, and "
             "the image's own training program is not run here"
         )
+    network = not request.get("EnableNetworkIsolation", False)
     environment = job_environment(
         requested,
         region=site.region,
-        endpoint_url=site.endpoint_url,
+        endpoint_url=site.endpoint_url(network=network),
+        account_id=site.account_id,
         parallel_jobs=site.warm.parallel_jobs,
     )
     return Command(
         argv=argv,
         environment=variables | environment,
         cwd=cwd,
-        network=not request.get("EnableNetworkIsolation", False),
+        network=network,
         warm=_image(algorithm, site).warm,
         max_runtime_in_seconds=(request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") or MAX_RUNTIME,
     )

@@ -74,7 +74,9 @@ def test_an_endpoint_comes_with_credentials_that_are_none() -> None:
     assert without["AWS_REGION"] == without["AWS_DEFAULT_REGION"] == "eu-west-1"
     given = job_environment({}, region="eu-west-1", endpoint_url="http://127.0.0.1:1")
     assert given["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
-    assert given["AWS_ACCESS_KEY_ID"] == "local"
+    assert given["AWS_ACCESS_KEY_ID"] == "LOCALKEY123456789012"
+    theirs = job_environment({}, region="eu-west-1", endpoint_url="http://127.0.0.1:1", account_id="111122223333")
+    assert theirs["AWS_ACCESS_KEY_ID"] == "LOCALKEY111122223333"
     assert given["AWS_EC2_METADATA_DISABLED"] == "true"
 
 
