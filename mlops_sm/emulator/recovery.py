@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator import jobs, runner
+from mlops_sm.emulator import callbacks, jobs, runner
 from mlops_sm.emulator.store import Entity, Kind, Store
 from mlops_sm.engine import ExecutionStatus
 
-_REASON: Final = (
-    "InternalServerError: the process that owned the local account ended before this {what} did. Please start it again."
-)
+_REASON: Final = "InternalServerError: the process that owned the local account ended before this {what} did. {fix}"
+_RETRY: Final = "RetryPipelineExecution goes on from the steps that succeeded."
 _OPEN_STEPS: Final = frozenset({"Starting", "Executing", "Stopping"})
 _END_MEMBERS: Final = {Kind.PROCESSING_JOB: "ProcessingEndTime", Kind.TRAINING_JOB: "TrainingEndTime"}
 
@@ -19,7 +18,8 @@ _END_MEMBERS: Final = {Kind.PROCESSING_JOB: "ProcessingEndTime", Kind.TRAINING_J
 def close_abandoned(store: Store, now: float) -> list[str]:
     """Mark jobs, steps and executions that no process runs any more; returns their ARNs.
 
-    What had been asked to stop is Stopped, the rest is Failed.
+    What had been asked to stop is Stopped, the rest is Failed; either can be retried, and goes on from the steps that
+    had succeeded. Callback tokens that were waited for are abandoned: whoever answers one is told so.
 
     Args:
         store: The account's, of which the caller is the only owner.
@@ -31,6 +31,9 @@ def close_abandoned(store: Store, now: float) -> list[str]:
             for job in store.in_status(kind, jobs.ACTIVE):
                 store.save(_closed_job(job, now))
                 closed.append(job.arn)
+        for callback in store.in_status(Kind.CALLBACK, [callbacks.WAITING]):
+            store.save(callback.with_body({}, modified=now, status=callbacks.ABANDONED))
+            closed.append(callback.arn)
         for execution in store.in_status(Kind.EXECUTION, runner.ACTIVE):
             _close_steps(store, execution, now)
             store.save(_closed_execution(execution, now))
@@ -43,7 +46,7 @@ def _closed_job(job: Entity, now: float) -> Entity:
     status = "Stopped" if stopped else "Failed"
     changes: dict[str, Json] = {_END_MEMBERS[job.kind]: now}
     if not stopped:
-        changes["FailureReason"] = _REASON.format(what="job")
+        changes["FailureReason"] = _REASON.format(what="job", fix="Please start it again.")
     if job.kind is Kind.TRAINING_JOB:
         transitions = [dict(transition) for transition in job.body["SecondaryStatusTransitions"]]
         transitions[-1]["EndTime"] = now
@@ -60,12 +63,12 @@ def _close_steps(store: Store, execution: Entity, now: float) -> None:
             continue
         step |= {"StepStatus": "Stopped" if stopped else "Failed", "EndTime": now}
         if not stopped:
-            step["FailureReason"] = _REASON.format(what="step")
+            step["FailureReason"] = _REASON.format(what="step", fix=_RETRY)
         store.put_step(execution.arn, position, step["StepName"], step)
 
 
 def _closed_execution(execution: Entity, now: float) -> Entity:
     if execution.status == ExecutionStatus.STOPPING:
         return execution.with_body({}, modified=now, status=ExecutionStatus.STOPPED)
-    reason = _REASON.format(what="execution")
+    reason = _REASON.format(what="execution", fix=_RETRY)
     return execution.with_body({"FailureReason": reason}, modified=now, status=ExecutionStatus.FAILED)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -131,11 +131,13 @@ class RecordingControl:
         """Send a message to a queue. Raises ServiceError."""
         self.inner.send_message(queue_url, body)
 
-    def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
+    @contextmanager
+    def open_callback(self, callback: Callback) -> Iterator[Callable[[], CallbackAnswer | None]]:
         """As long as the context lasts the token may be answered; its value waits for that."""
-        shown = {"CallbackToken": callback.token, "SqsQueueUrl": callback.queue_url}
-        self.record.executing({"Callback": shown})
-        return self.inner.open_callback(callback)
+        with self.inner.open_callback(callback) as wait:
+            shown = {"CallbackToken": callback.token, "SqsQueueUrl": callback.queue_url}
+            self.record.executing({"Callback": shown})
+            yield wait
 
 
 def run_step(run: StepRun, record: StepRecord) -> StepResult:
