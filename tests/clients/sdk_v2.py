@@ -93,9 +93,12 @@ def main(role: str, bucket: str, scratch: Path) -> int:
     pipeline.upsert(role_arn=role)
     execution = pipeline.start(parameters={"Factor": 3.0})
     execution.wait(delay=1, max_attempts=120)
-    steps = {step["StepName"]: step["StepStatus"] for step in execution.list_steps()}
+    found = execution.list_steps()
+    steps = {step["StepName"]: step["StepStatus"] for step in found}
     client = boto3.client("sagemaker")
-    job = client.list_training_jobs()["TrainingJobSummaries"][0]["TrainingJobName"]
+    (job,) = [
+        step["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2] for step in found if step["StepName"] == "Train"
+    ]
     metrics = client.describe_training_job(TrainingJobName=job)["FinalMetricDataList"]
     packages = client.list_model_packages(ModelPackageGroupName="means")["ModelPackageSummaryList"]
     result = {

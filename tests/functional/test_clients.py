@@ -1,0 +1,137 @@
+"""Anybody's code, with nothing of ours but the endpoint in its environment: boto3, SDK v3, SDK v2."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CLIENTS = ROOT / "tests" / "clients"
+SDK_V2 = ROOT / ".venv-sdk-v2" / "bin" / "python"
+BUCKET = "clients"
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+
+
+def plain_environment(home: Path, **variables: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), **variables}
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server as a user starts it."""
+    folder = tmp_path_factory.mktemp("account")
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlops_sm", "local", "up", "--port", "0", "--state", str(folder / "state")],
+            cwd=folder,
+            env=plain_environment(folder),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert line.startswith("ready http://127.0.0.1:"), (folder / "log").read_text()
+        yield line.split()[1]
+        server.send_signal(signal.SIGTERM)
+        server.wait(timeout=60)
+        server.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def role(endpoint: str) -> str:
+    """An execution role as an account has one, and a bucket."""
+    session = boto3.Session(aws_access_key_id="anybody", aws_secret_access_key="anything", region_name="us-east-1")  # noqa: S106 - opens nothing
+    session.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)
+    iam = session.client("iam", endpoint_url=endpoint)
+    arn: str = iam.create_role(RoleName="clients", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    for policy in ("AmazonSageMakerFullAccess", "AmazonS3FullAccess"):
+        iam.attach_role_policy(RoleName="clients", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+    return arn
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(endpoint: str, tmp_path: Path) -> Run:
+    def run(*command: str) -> str:
+        environment = plain_environment(
+            tmp_path,
+            AWS_ENDPOINT_URL=endpoint,
+            AWS_DEFAULT_REGION="us-east-1",
+            AWS_ACCESS_KEY_ID="anybody",
+            AWS_SECRET_ACCESS_KEY="anything",  # noqa: S106 - opens nothing
+        )
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def last_json(output: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    return found
+
+
+def test_boto3_alone(run: Run) -> None:
+    assert last_json(run(sys.executable, str(CLIENTS / "boto3_only.py"))) == {
+        "account": "123456789012",
+        "status": "Succeeded",
+        "steps": {"Sum": "Succeeded", "LargeEnough": "Succeeded", "Train": "Succeeded"},
+        "missed": "Failed",
+        "missed_steps": {"Sum": "Succeeded", "LargeEnough": "Succeeded", "TooSmall": "Failed"},
+        "sum": 6,
+        "model_bytes": pytest.approx(250, abs=100),
+        "loss": pytest.approx(1 / 6, abs=1e-6),
+        "log": ["summed 3 numbers"],
+    }
+
+
+@pytest.mark.sdk
+def test_the_abalone_pipeline_of_the_plain_sdk(run: Run, role: str) -> None:
+    command = (sys.executable, "-m", "pipelines.abalone.build", "--role", role, "--bucket", BUCKET)
+    lines = run(*command).splitlines()
+    steps = dict(line.split()[:2] for line in lines if line.split()[1:2] == ["Succeeded"])
+    assert list(steps) == ["Prepare", "Train", "Evaluate", "Gate", "Register"]
+
+
+@pytest.mark.sdk
+def test_jobs_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
+    output = run(sys.executable, str(CLIENTS / "sdk_v3_jobs.py"), role, BUCKET, str(tmp_path))
+    jobs = last_json(output)["jobs"]
+    ours = {name: status for name, status in jobs.items() if name.startswith(("make", "mean-"))}
+    assert sorted(ours.values()) == ["Completed", "Completed"]
+    assert "made three numbers" in output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
+def test_a_pipeline_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
+    result = last_json(run(str(SDK_V2), str(CLIENTS / "sdk_v2.py"), role, BUCKET, str(tmp_path)))
+    assert result.pop("sdk").startswith("2.")
+    assert result == {
+        "status": "Succeeded",
+        "steps": dict.fromkeys(["Make", "Gate", "Train", "Register-RegisterModel"], "Succeeded"),
+        "mean": 6.0,
+        "packages": ["PendingManualApproval"],
+    }
