@@ -5,10 +5,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import shlex
+import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
 from typing import Final
 
 from mlops_sm import __version__
@@ -20,6 +26,18 @@ from mlops_sm.errors import InputError, Problem, RefusedError
 from mlops_sm.project import LOCAL, Environment
 
 _STDIN: Final = 0
+
+
+class End(Enum):
+    """What happened to a server that is to end."""
+
+    SIGNAL = auto()
+    STDIN = auto()
+    CLOSED = auto()
+
+
+Told = SimpleQueue[End]
+"""A queue that a signal handler may put to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +81,17 @@ def serve(outside: Outside, wanted: Serving) -> int:
     running = servers.find(state)
     if running is not None:
         raise RefusedError(_runs_already(state, running))
-    opened = open_embedded(state, project, environment)
-    try:
-        _announce(outside, wanted, opened, environment, state)
-        _wait(end_with_stdin=wanted.end_with_stdin)
-    except KeyboardInterrupt:
-        outside.ui.say("ending: jobs that run are stopped; Ctrl-C again kills them")
-    finally:
-        servers.withdraw(state)
-        _close(outside, opened)
+    with _told_to_end() as told:
+        opened = open_embedded(state, project, environment)
+        try:
+            _announce(outside, wanted, opened, environment, state)
+            if wanted.end_with_stdin:
+                threading.Thread(target=_read_to_end, args=(told,), name="stdin", daemon=True).start()
+            told.get()
+            outside.ui.say("ending: jobs that run are stopped; Ctrl-C again kills them")
+        finally:
+            servers.withdraw(state)
+            _close(outside, opened, told)
     return 0
 
 
@@ -121,29 +141,37 @@ def _announce(outside: Outside, wanted: Serving, opened: Embedded, environment: 
     outside.ui.data({"url": url, "pid": server.pid, "state": state})
 
 
-def _wait(*, end_with_stdin: bool) -> None:
-    """Wait for Ctrl-C, or for the end of standard input."""
-    ended = threading.Event()
-    if end_with_stdin:
-        threading.Thread(target=_read_to_end, args=(ended,), name="stdin", daemon=True).start()
-    ended.wait()
+@contextmanager
+def _told_to_end() -> Iterator[Told]:
+    """Whatever wants the server to end is put here; a signal that interrupted would hit closing halfway."""
+    told: Told = SimpleQueue()
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        told.put(End.SIGNAL)
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _read_to_end(ended: threading.Event) -> None:
+def _read_to_end(told: Told) -> None:
     try:
         while os.read(_STDIN, 65536):
             pass
     finally:
-        ended.set()
+        told.put(End.STDIN)
 
 
-def _close(outside: Outside, opened: Embedded) -> None:
-    """Close the account; Ctrl-C meanwhile kills the jobs that it waits for."""
+def _close(outside: Outside, opened: Embedded, told: Told) -> None:
+    """Close the account; a signal meanwhile kills the jobs that it waits for."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="close-account") as pool:
         closing = pool.submit(opened.account.close)
-        try:
-            closing.result()
-        except KeyboardInterrupt:
-            outside.ui.say("killing the jobs")
-            opened.kill()
-            closing.result()
+        closing.add_done_callback(lambda _: told.put(End.CLOSED))
+        while (end := told.get()) is not End.CLOSED:
+            if end is End.SIGNAL:
+                outside.ui.say("killing the jobs")
+                opened.kill()
+        closing.result()

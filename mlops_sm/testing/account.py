@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mlops_sm import naming
-from mlops_sm.testing.variables import client_variables, set_variables
 
 if TYPE_CHECKING:
     import boto3
@@ -167,6 +166,7 @@ def local_account(
         InputError: The project around the current folder is wrong, or an image stands for something unknown (E410).
     """
     from mlops_sm.testing import backings  # noqa: PLC0415 - `pytest --help` loads the plugin and opens nothing
+    from mlops_sm.testing.variables import client_variables, set_variables  # noqa: PLC0415 - as above
 
     with ExitStack() as closing:
         folder = Path(

@@ -22,6 +22,7 @@ from mlops_sm.operations.clients import endpoint_session
 from mlops_sm.operations.resources import ensure_bucket, ensure_role
 from mlops_sm.project import find_project_file, load_project
 from mlops_sm.testing.account import Backing
+from mlops_sm.testing.workers import lent_workers
 
 if TYPE_CHECKING:
     from mlops_sm.emulator import LocalAccount
@@ -91,7 +92,11 @@ def _open_here(opening: Opening) -> LocalAccount | None:
         raise RefusedError(Problem("E130", "local_account", what, fix)) from err
     try:
         return LocalAccount.open(
-            opening.state, account_id=opening.account_id, region=opening.region, images=opening.images
+            opening.state,
+            account_id=opening.account_id,
+            region=opening.region,
+            images=opening.images,
+            warm=lent_workers(),
         )
     except RefusedError as err:
         if err.problems[0].code != OPEN_ALREADY:

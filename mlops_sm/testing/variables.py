@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+import boto3
+import botocore.session
 
 from mlops_sm import naming
+from mlops_sm.checks.service import data_loader
 
 _NO_PROXY: Final = "127.0.0.1,localhost"
 _TELEMETRY_OFF: Final = """\
@@ -54,14 +57,18 @@ def client_variables(url: str, *, account_id: str, region: str, folder: Path) ->
 def set_variables(variables: Mapping[str, str]) -> Iterator[None]:
     """Set these variables, and no other of AWS, until the end; then everything is as it was.
 
-    boto3's default session, which remembers credentials, is a new one meanwhile.
+    boto3's default session, which remembers credentials, is a new one meanwhile, as plain as any but for the models of
+    services: those it shares with our own sessions, because reading them takes longer than most tests.
     """
     before = dict(os.environ)
     proxies = {name: f"{before[name]},{_NO_PROXY}" if before.get(name) else _NO_PROXY for name in _no_proxy(before)}
-    remembered = _forget_default_session(None)
+    remembered = boto3.DEFAULT_SESSION
     for name in [name for name in before if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update({**variables, **proxies})
+    plain = botocore.session.get_session()
+    plain.register_component("data_loader", data_loader())
+    boto3.DEFAULT_SESSION = boto3.Session(botocore_session=plain)
     touched = {name for name in before if name.startswith("AWS_")} | set(variables) | set(proxies)
     try:
         yield
@@ -69,19 +76,10 @@ def set_variables(variables: Mapping[str, str]) -> Iterator[None]:
         for name in touched | {name for name in os.environ if name.startswith("AWS_")}:
             os.environ.pop(name, None)
         os.environ.update({name: before[name] for name in touched if name in before})
-        _forget_default_session(remembered)
+        boto3.DEFAULT_SESSION = remembered
 
 
 def _no_proxy(before: Mapping[str, str]) -> tuple[str, ...]:
     """The variables that keep loopback away from proxies, where there are proxies."""
     proxies = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
     return ("no_proxy", "NO_PROXY") if any(before.get(name) for name in proxies) else ()
-
-
-def _forget_default_session(instead: object) -> object:
-    """Replace boto3's default session, if boto3 was imported at all; gives the one before."""
-    boto3: Any = sys.modules.get("boto3")
-    if boto3 is None:
-        return None
-    before, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, instead
-    return before

@@ -220,6 +220,9 @@ class Worker:
 
     def close(self) -> None:
         """End the process and every job it still runs."""
+        if self.loaded is None:
+            # It is still importing, runs nothing yet, and would look at its socket only afterwards.
+            self._process.kill()
         with self._lock:
             self._socket.close()
         try:
