@@ -19,6 +19,7 @@ from mlops_sm.emulator.sagemaker import (
     pipelines,
     processing_jobs,
     records_table,
+    search,
     tags,
     training_jobs,
 )
@@ -35,6 +36,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **models.OPERATIONS,
     **packages.OPERATIONS,
     **tags.OPERATIONS,
+    **search.OPERATIONS,
     **experiments.OPERATIONS,
     **experiments_components.OPERATIONS,
     **lineage.OPERATIONS,
