@@ -53,7 +53,9 @@ def account_of(key: str, home: str) -> str:
         return home
     from moto.iam.models import iam_backends  # noqa: PLC0415 - 0.1 s that only foreign keys need
 
-    for account, partitions in list(iam_backends.items()):
+    # What the state has of IAM is read when somebody looks up an account.
+    accounts = {home: iam_backends[home], **iam_backends}
+    for account, partitions in accounts.items():
         if any(key in backend.access_keys for backend in list(partitions.values())):
             return str(account)
     return home

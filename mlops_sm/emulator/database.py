@@ -81,7 +81,8 @@ CREATE TABLE memberships (
 ) WITHOUT ROWID;
 CREATE INDEX memberships_component ON memberships (component, trial);
 CREATE TABLE metrics (
-  component TEXT NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, step INTEGER, time REAL NOT NULL, value REAL NOT NULL
+  component TEXT NOT NULL, name TEXT NOT NULL, source TEXT NOT NULL, step INTEGER, time REAL NOT NULL,
+  value REAL NOT NULL
 );
 CREATE INDEX metrics_component ON metrics (component, name);
 CREATE TABLE clock (

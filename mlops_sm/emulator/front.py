@@ -1,17 +1,19 @@
-"""Decides who answers a request: our operations, our log reader, or moto with its S3 mirrored to disk."""
+"""Decides who answers a request: our operations, our log reader, or moto with what it holds kept on disk."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, assert_never
 
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.backends.requests import Effect, effect
 from mlops_sm.emulator.errors import AwsError, UnsavedError, unknown_operation
 from mlops_sm.emulator.protocol import Answer, answer, refuse
+from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.service import Call, Operation, Service
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope
@@ -35,9 +37,10 @@ class AccountFront:
     Args:
         service: What operations work with.
         operations: SageMaker's operations by name.
-        storage: S3.
+        storage: S3, and what moto's other services hold.
         region: Of requests that are not signed.
         intercepts: What of other services is answered here, by botocore's id of the service.
+        first: Sees every request of other services before them.
     """
 
     def __init__(
@@ -47,7 +50,10 @@ class AccountFront:
         storage: Storage,
         region: str,
         intercepts: Mapping[str, Intercept],
+        *,
+        first: Intercept = lambda _: None,
     ) -> None:
+        self._first = first
         self._region = region
         self._service = service
         self._operations = operations
@@ -58,20 +64,36 @@ class AccountFront:
         """Answer a request, or have it answered with `forward`; None when nobody here can."""
         if arrival.service == _SAGEMAKER:
             return self._sagemaker(arrival)
-        intercept = self._intercepts.get(arrival.service)
-        answered = intercept(arrival) if intercept is not None else None
-        if answered is not None:
-            return answered
+        for intercept in (self._first, self._intercepts.get(arrival.service)):
+            answered = None if intercept is None else intercept(arrival)
+            if answered is not None:
+                return answered
         if arrival.service.startswith(f"{_SAGEMAKER}-"):
             return refuse(unknown_operation(arrival.service, arrival.operation))
         return self._moto(arrival, forward)
 
     def _moto(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
-        if arrival.service in _S3_WRITERS and arrival.method not in _READS:
-            return self._mirrored(forward)
         if arrival.service not in _WITHOUT_S3:
             self._storage.mirror()
-        return forward()
+        try:
+            if arrival.service in _S3_WRITERS and arrival.method not in _READS:
+                with self._storage.mirror().changing():
+                    return forward()
+            match effect(arrival):
+                case Effect.NONE:
+                    return forward()
+                case Effect.CHANGES:
+                    with self._storage.keeper.changing():
+                        return forward()
+                case Effect.WAITS:
+                    with self._storage.keeper.noting():
+                        return forward()
+                case never:
+                    assert_never(never)
+        except UnsavedError as error:
+            _log.warning("a change could not be saved and was taken back: %s", error)
+            message = f"The local account could not save the change: {error}. Nothing was changed."
+            return refusal(arrival, AwsError("InsufficientStorage", message, 507))
 
     def perform(self, scope: Scope, operation: str, request: dict[str, Json]) -> Mapping[str, Json]:
         """Perform an operation of SageMaker on a validated request.
@@ -88,14 +110,6 @@ class AccountFront:
             # 507 is not among the statuses that botocore retries.
             raise AwsError("InsufficientStorage", f"The local account's database refused: {error}.", 507) from error
 
-    def _mirrored(self, forward: Callable[[], Answer | None]) -> Answer | None:
-        try:
-            with self._storage.mirror().changing():
-                return forward()
-        except UnsavedError as error:
-            _log.warning("a change of S3 could not be saved and was taken back: %s", error)
-            return _not_saved(str(error))
-
     def _sagemaker(self, arrival: Arrival) -> Answer:
         if arrival.operation not in self._operations:
             return refuse(unknown_operation(_SAGEMAKER, arrival.operation))
@@ -106,9 +120,3 @@ class AccountFront:
             arrival.read(),
             lambda request: self.perform(scope, arrival.operation, request),
         )
-
-
-def _not_saved(detail: str) -> Answer:
-    text = f"The local account could not save the change: {detail}. Nothing was changed."
-    body = f"<Error><Code>InsufficientStorage</Code><Message>{text}</Message></Error>"
-    return Answer(507, {"Content-Type": "application/xml"}, body.encode())

@@ -19,6 +19,7 @@ from moto.s3.models import FakeBucket, FakeKey, FakeMultipart, s3_backends
 from moto.s3.notifications import S3NotificationEvent, send_event
 
 from mlops_sm import naming
+from mlops_sm.emulator.backends.keeper import Keeper
 from mlops_sm.emulator.contents import Contents
 from mlops_sm.emulator.database import Database, damaged
 from mlops_sm.emulator.errors import UnsavedError
@@ -72,11 +73,13 @@ class Mirror:
     Args:
         database: The account's.
         contents: Where objects' contents are.
+        keeper: Of the services that S3 notifies.
     """
 
-    def __init__(self, database: Database, contents: Contents) -> None:
+    def __init__(self, database: Database, contents: Contents, keeper: Keeper) -> None:
         self._database = database
         self._contents = contents
+        self._keeper = keeper
         self._lock = threading.RLock()
         self._local = threading.local()
         self._saved: dict[str, bytes] = {}
@@ -120,7 +123,8 @@ class Mirror:
                 return
             self._local.touched = _Touched()
             try:
-                yield
+                with self._keeper.noting():
+                    yield
             finally:
                 # A request that moto refused half-way may have changed something all the same.
                 self._track_backends()

@@ -15,6 +15,7 @@ from mlops_sm.emulator.errors import AwsError, UnsavedError
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.refusals import refusal, unavailable
 from mlops_sm.emulator.service_names import folder_of, known_folders
+from mlops_sm.errors import RefusedError
 
 _ACCOUNT_HEADER: Final = "x-moto-account-id"
 """moto takes the account from here before it looks at the key."""
@@ -37,6 +38,8 @@ def ask_moto(arrival: Arrival, request: AWSPreparedRequest) -> Answer | None:
         return refusal(arrival, unavailable(arrival, ""))
     except UnsavedError:
         raise
+    except RefusedError as error:
+        return refusal(arrival, AwsError("InternalFailure", str(error), 501))
     except ClientError as error:
         told = error.response["Error"]
         return refusal(arrival, AwsError(told["Code"], told["Message"]))

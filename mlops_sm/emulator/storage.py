@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_sm.emulator.backends.keeper import Keeper
 from mlops_sm.emulator.contents import Contents
 from mlops_sm.emulator.database import Database
 
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
 
 
 class Storage:
-    """Buckets and objects.
+    """Buckets and objects, and what keeps moto's other services.
 
     Args:
         database: The account's.
         folder: Where the contents are.
+        keeper: Of moto's other services, which S3's notifications change.
         crashed: Whether the last owner of the state did not close it.
     """
 
-    def __init__(self, database: Database, folder: Path, *, crashed: bool) -> None:
+    def __init__(self, database: Database, folder: Path, keeper: Keeper, *, crashed: bool) -> None:
+        self.keeper = keeper
         self._database = database
         self._contents = Contents(folder, lambda: secrets.token_hex(16))
         self._crashed = crashed
@@ -39,7 +42,7 @@ class Storage:
             if self._mirror is None:
                 from mlops_sm.emulator.mirror import Mirror  # noqa: PLC0415 - see the module
 
-                self._mirror = Mirror(self._database, self._contents)
+                self._mirror = Mirror(self._database, self._contents, self.keeper)
                 self._mirror.attach(crashed=self._crashed)
             return self._mirror
 
