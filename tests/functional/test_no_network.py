@@ -50,3 +50,12 @@ def test_a_whole_run_stays_on_this_machine(tmp_path: Path) -> None:
     assert code == 0, output
     assert "lending-approval/1" in output
     assert packets == 0, output
+
+
+@pytest.mark.sdk
+def test_the_plain_sdk_and_its_jobs_stay_on_this_machine(tmp_path: Path) -> None:
+    command = (sys.executable, str(ROOT / "tests" / "served_run.py"), str(ROOT))
+    code, packets, output = watched(*command, cwd=tmp_path)
+    assert code == 0, output
+    assert "Register   Succeeded" in output
+    assert packets == 0, output
