@@ -29,6 +29,7 @@ from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.errors import UnsavedError
+from mlops_sm.emulator.events.wiring import EventWork
 from mlops_sm.emulator.front import AccountFront, Intercept
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
@@ -39,6 +40,7 @@ from mlops_sm.emulator.recovery import close_abandoned
 from mlops_sm.emulator.runner import Executions
 from mlops_sm.emulator.sagemaker import OPERATIONS, metrics
 from mlops_sm.emulator.sagemaker.lineage_records import LineageRecorder
+from mlops_sm.emulator.server.control import Control
 from mlops_sm.emulator.server.endpoint import LOOPBACK, Endpoint
 from mlops_sm.emulator.service import Service
 from mlops_sm.emulator.sites import Sites
@@ -93,6 +95,7 @@ class LocalAccount:
         *,
         clock: Clock,
         endpoint: Endpoint,
+        work: EventWork,
     ) -> None:
         """Use `open`."""
         self.state = state
@@ -101,6 +104,7 @@ class LocalAccount:
         self.warm = warm
         self._storage = storage
         self._endpoint = endpoint
+        self._work = work
         self._end: Callable[[], None] | None = end
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
@@ -156,7 +160,9 @@ class LocalAccount:
             keep_ahead(time, database)
             keeper = Keeper(database)
             storage = Storage(database, state / "objects", keeper, crashed=crashed)
-            endpoint = Endpoint(lambda *request: front.answer(*request), scope, patience)  # noqa: PLW0108 - made below
+            store = Store(database)
+            control = Control(state=state, home=scope, store=store, clock=time, started=utc_now())
+            endpoint = Endpoint(lambda *request: front.answer(*request), control, patience)  # noqa: PLW0108 - made below
             sites = Sites(
                 state=state,
                 home=scope,
@@ -167,7 +173,7 @@ class LocalAccount:
                 clock=time,
                 endpoint=endpoint.serve,
             )
-            front, end_work = _control_plane(Store(database), sites, new_id, parallel_jobs, patience)
+            front, work, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
             bridge = Bridge(account_id, front)
             bridge.enter()
             closing.callback(bridge.leave)
@@ -178,7 +184,8 @@ class LocalAccount:
             closing.callback(end_work)
             closing.callback(endpoint.close)
             closing.callback(end_work)
-            return cls(state, scope, storage, sites.warm, closing.close, clock=time, endpoint=endpoint)
+            work.begin()
+            return cls(state, scope, storage, sites.warm, closing.close, clock=time, endpoint=endpoint, work=work)
         except BaseException:
             closing.close()
             raise
@@ -202,6 +209,17 @@ class LocalAccount:
     def endpoint_url(self) -> str:
         """What AWS_ENDPOINT_URL is for clients of other processes; served on a free port when first asked for."""
         return self._endpoint.serve()
+
+    def settle(self, patience: float = 60.0) -> bool:
+        """Wait until every event, notification and asynchronous call that is due was delivered, functions included.
+
+        Args:
+            patience: At most so many seconds.
+
+        Returns:
+            Whether nothing is left that is due now.
+        """
+        return self._work.deliveries.settle(patience)
 
     def session(self, region: str | None = None) -> boto3.Session:
         """A plain boto3 session: SageMaker is ours, every other service moto's, nothing reaches the network."""
@@ -294,16 +312,29 @@ def _iam(arrival: Arrival, region: str) -> Answer | None:
 
 def _control_plane(
     store: Store, sites: Sites, new_id: Callable[[int], str], parallel_jobs: int, patience: float
-) -> tuple[AccountFront, Callable[[], None]]:
-    """SageMaker over a store, and what ends its work."""
+) -> tuple[AccountFront, EventWork, Callable[[], None]]:
+    """SageMaker over a store, what it sets off, and what ends its work."""
     store.listen(LineageRecorder(store))
+    work = EventWork(
+        store,
+        sites.clock,
+        changing=sites.storage.keeper.changing,
+        sagemaker=lambda scope, operation, request: control(scope).call(operation, request),
+        endpoint=sites.endpoint,
+        folder=sites.state / "functions",
+        region=sites.home.region,
+    )
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
     callbacks, queues = Callbacks(store, sites.clock), Queues()
+
+    def control(scope: Scope) -> DirectControl:
+        return DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send)
+
     executions = Executions(
         store,
         sites.storage.objects,
-        lambda scope: DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send),
+        control,
         callbacks,
         clock=sites.clock,
         new_id=new_id,
@@ -324,9 +355,10 @@ def _control_plane(
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
     }
-    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts)
+    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=work.intercept)
 
     def end_work() -> None:
+        work.close()
         executions.stop_all()
         jobs.stop_all()
         ended = jobs.wait_all(patience)
@@ -339,4 +371,4 @@ def _control_plane(
         # A job on its way when the first close came may have started a launcher of its own.
         sites.isolation.close()
 
-    return front, end_work
+    return front, work, end_work

@@ -47,7 +47,8 @@ class Bridge:
     def __init__(self, account: str, front: Front) -> None:
         self._account = account
         self._front = front
-        self._mock = mock_aws()
+        # Functions run here and not in moto's containers.
+        self._mock = mock_aws(config={"lambda": {"use_docker": False}})
         self._handle: Callable[..., Any] = BotocoreStubber.__call__
         self._handle_plain: Callable[..., Any] = BotocoreStubber.process_prepared_request
         self._variable = os.environ.get(_ACCOUNT_VARIABLE)

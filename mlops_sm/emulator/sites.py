@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
+from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Entity, Scope
 from mlops_sm.local.images import ImageTable
@@ -38,7 +38,7 @@ class Sites:
     isolation: Isolation
     warm: WarmWorkers
     images: ImageTable
-    clock: Callable[[], datetime]
+    clock: Clock
     endpoint: Callable[[], str]
     _sites: dict[Scope, Site] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -26,12 +26,10 @@ class Rules:
     """The rules of every bus.
 
     Args:
-        recall: Makes sure that moto has the rules of a scope that the state holds.
         now: Epoch seconds.
     """
 
-    def __init__(self, recall: Callable[[Scope], None], now: Callable[[], float]) -> None:
-        self._recall = recall
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
 
     def matching(self, letter: BusEvent) -> list[TargetCall]:
@@ -73,7 +71,6 @@ class Rules:
             )
 
     def _on(self, scope: Scope, bus: str) -> Mapping[str, MotoRule]:
-        self._recall(scope)
         from moto.events.models import events_backends  # noqa: PLC0415 - only an account with rules needs it
 
         found = events_backends[scope.account][scope.region].event_buses.get(bus)

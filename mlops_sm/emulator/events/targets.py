@@ -8,6 +8,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -62,13 +63,18 @@ class Targets:
     Args:
         clients: Of every service but SageMaker.
         sagemaker: Performs SageMaker's operations.
-        archived: Told of the scope whose archives have got an event, which no request did.
+        changing: Around changes of moto's state that no request makes.
     """
 
-    def __init__(self, clients: ClientOf, sagemaker: CallSageMaker, archived: Callable[[Scope], None]) -> None:
+    def __init__(
+        self,
+        clients: ClientOf,
+        sagemaker: CallSageMaker,
+        changing: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._clients = clients
         self._sagemaker = sagemaker
-        self._archived = archived
+        self._changing = changing
 
     def call(self, number: int, call: TargetCall) -> list[Letter]:
         """Call a target once; returns what else has to be delivered for it.
@@ -107,8 +113,8 @@ class Targets:
                 return [self._request(call, arn)]
             case "events", "":
                 name = json.loads(call.payload)["archive-arn"].split(":archive/", 1)[1].split(":")[0]
-                archive(call.scope, name, call.event or {})
-                self._archived(call.scope)
+                with self._changing():
+                    archive(call.scope, name, call.event or {})
             case "states", "stateMachine":
                 self._clients(arn.scope, "stepfunctions").start_execution(
                     stateMachineArn=call.target["Arn"], name=_token(number, call)[:32], input=call.payload

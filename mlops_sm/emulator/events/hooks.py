@@ -1,0 +1,350 @@
+"""What moto delivers by itself, at once and inside the request, is delivered by us instead: later, and really.
+
+Four of moto's modules send something: rules of EventBridge, notifications of S3, subscriptions of SNS, and Lambda,
+which others call. Each is hooked when it is about to be used; `tests/contract` pins what is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.events.announcements import iso
+from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall
+from mlops_sm.emulator.events.rules import Rules
+from mlops_sm.emulator.replacing import Method, Replaced
+from mlops_sm.emulator.store import Scope
+
+_MODULES: Final[Mapping[str, str]] = {
+    "eventbridge": "moto.events.models",
+    "s3": "moto.s3.notifications",
+    "sns": "moto.sns.models",
+    "lambda": "moto.awslambda.models",
+}
+"""What is hooked, by botocore's id of the service that needs it first."""
+_REASONS: Final[Mapping[str, str]] = {
+    "Put": "PutObject",
+    "Post": "POST Object",
+    "Copy": "CopyObject",
+    "CompleteMultipartUpload": "CompleteMultipartUpload",
+    "Delete": "DeleteObject",
+    "DeleteMarkerCreated": "DeleteObject",
+}
+
+MotoObject = Any
+"""A rule, bucket, key, subscription or function of moto, which has no types that mypy sees."""
+
+
+class DeliveryHooks:
+    """The hooks of one open account.
+
+    Args:
+        send: Takes what is to be delivered.
+        rules: What rules send.
+        now: Epoch seconds.
+    """
+
+    def __init__(self, send: Callable[[list[Letter]], None], rules: Rules, now: Callable[[], float]) -> None:
+        self._send = send
+        self._rules = rules
+        self._now = now
+        self._lock = threading.Lock()
+        self._hooked: set[str] = set()
+        self._replaced = Replaced()
+        self._install: Mapping[str, Callable[[], None]] = {
+            "eventbridge": self._hook_rules,
+            "s3": self._hook_notifications,
+            "sns": self._hook_subscriptions,
+            "lambda": self._hook_functions,
+        }
+
+    def __call__(self, arrival: Arrival) -> None:
+        """Be there when moto answers a request."""
+        for service, module in _MODULES.items():
+            if service not in self._hooked and (arrival.service == service or module in sys.modules):
+                with self._lock:
+                    if service not in self._hooked:
+                        self._install[service]()
+                        self._hooked.add(service)
+
+    def remove(self) -> None:
+        """Give moto its own methods back."""
+        with self._lock:
+            self._replaced.restore()
+            self._hooked.clear()
+
+    # ------------------------------------------------------------------ EventBridge
+
+    def _hook_rules(self) -> None:
+        from moto.events.models import Rule  # noqa: PLC0415 - 20 ms that other requests do without
+
+        self._replaced.method(Rule, "send_to_targets", lambda _: _as_method(self._send_to_targets))
+
+    def _send_to_targets(
+        self, rule: MotoObject, original_event: Mapping[str, Any], transform_input: bool = True
+    ) -> None:
+        """What a replay sends, which is all that moto sends by itself now."""
+        event = {name: value for name, value in original_event.items() if name != "ingestion-time"}
+        if isinstance(event.get("time"), int | float):
+            event["time"] = iso(event["time"])
+        if rule.event_pattern.dump() and rule.event_pattern.matches_event(event):
+            letter = BusEvent(scope=Scope(rule.account_id, rule.region_name), event=event, bus=rule.event_bus_name)
+            self._send(list(self._rules.calls(rule, letter)))
+
+    # ------------------------------------------------------------------ S3
+
+    def _hook_notifications(self) -> None:
+        from moto.s3 import notifications  # noqa: PLC0415 - 0.1 s that other requests do without
+
+        module = cast(type, notifications)
+        self._replaced.method(module, "_get_s3_event", lambda _: self._s3_event)
+        self._replaced.method(module, "_send_sqs_message", lambda _: self._notify_queue)
+        self._replaced.method(module, "_send_sns_message", lambda _: self._notify)
+        self._replaced.method(module, "_invoke_awslambda", lambda _: self._notify)
+        self._replaced.method(module, "_send_event_bridge_message", self._notify_bus)
+
+    def _notify_queue(self, account: str, body: Json, queue: str, region: str) -> None:
+        self._notify(account, body, f"arn:aws:sqs:{region}:{account}:{queue}", region)
+
+    def _notify(self, account: str, body: Json, arn: str, region: str) -> None:
+        call = TargetCall(
+            scope=Scope(account, region),
+            target={"Arn": arn},
+            payload=json.dumps(body),
+            origin="arn:aws:s3:::" + _bucket_of(body),
+            created=self._now(),
+        )
+        self._send([call])
+
+    def _s3_event(self, event_name: str, bucket: MotoObject, key: MotoObject, notification: str) -> dict[str, Json]:
+        """The message of a notification.
+
+        Source: "Event message structure" of the S3 user guide.
+        """
+        name = str(getattr(event_name, "value", event_name)).removeprefix("s3:")
+        described: dict[str, Json] = {"key": quote(key.name, safe="/!-_.*'()").replace("%20", "+")}
+        if name.startswith("ObjectCreated"):
+            described |= {"size": key.size, "eTag": key.etag.strip('"')}
+        version = getattr(key, "version_id", None)
+        if version not in {None, "null"}:
+            described["versionId"] = version
+        identity = {"principalId": f"AWS:{bucket.account_id}"}
+        record: dict[str, Json] = {
+            "eventVersion": "2.1",
+            "eventSource": "aws:s3",
+            "awsRegion": bucket.region_name,
+            "eventTime": iso(self._now()).replace("Z", ".000Z"),
+            "eventName": name,
+            "userIdentity": identity,
+            "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+            "responseElements": {"x-amz-request-id": uuid.uuid4().hex[:16].upper(), "x-amz-id-2": uuid.uuid4().hex},
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "configurationId": notification,
+                "bucket": {"name": bucket.name, "ownerIdentity": identity, "arn": bucket.arn},
+                "object": {**described, "sequencer": self._sequencer()},
+            },
+        }
+        return {"Records": [record]}
+
+    def _notify_bus(self, _: Method) -> Method:
+        from moto.s3.notifications import _detail_type  # noqa: PLC0415 - see _hook_notifications
+
+        def notify_bus(account: str, bucket: MotoObject, event_name: str, key: MotoObject) -> None:
+            """Source: "Amazon S3 event message structure" for EventBridge, S3 user guide."""
+            what = str(getattr(event_name, "value", event_name)).rsplit(":", 1)[-1]
+            described: dict[str, Json] = {"key": key.name}
+            detail: dict[str, Json] = {"version": "0", "bucket": {"name": bucket.name}, "object": described}
+            detail |= {
+                "request-id": uuid.uuid4().hex[:16].upper(),
+                "requester": account,
+                "source-ip-address": "127.0.0.1",
+            }
+            detail_type = _detail_type(event_name)
+            if detail_type == "Object Created":
+                described |= {"size": key.size, "etag": key.etag.strip('"')}
+            if detail_type == "Object Deleted":
+                marked = what == "DeleteMarkerCreated"
+                detail["deletion-type"] = "Delete Marker Created" if marked else "Permanently Deleted"
+            version = getattr(key, "version_id", None)
+            if version not in {None, "null"}:
+                described["version-id"] = version
+            described["sequencer"] = self._sequencer()
+            detail["reason"] = _REASONS.get(what, what)
+            scope = Scope(bucket.account_id, bucket.region_name)
+            event: dict[str, Json] = {
+                "version": "0",
+                "id": str(uuid.uuid4()),
+                "detail-type": detail_type,
+                "source": "aws.s3",
+                "account": account,
+                "time": iso(self._now()),
+                "region": bucket.region_name,
+                "resources": [bucket.arn],
+                "detail": detail,
+            }
+            self._send([BusEvent(scope=scope, event=event)])
+
+        return notify_bus
+
+    def _sequencer(self) -> str:
+        return f"{round(self._now() * 1_000_000):018X}"
+
+    # ------------------------------------------------------------------ SNS
+
+    def _hook_subscriptions(self) -> None:
+        from moto.sns.models import Subscription  # noqa: PLC0415 - 0.1 s that other requests do without
+
+        self._replaced.method(Subscription, "publish", self._publish)
+
+    def _publish(self, original: Method) -> Method:
+        def publish(
+            subscription: MotoObject,
+            message: str,
+            message_id: str,
+            subject: str | None = None,
+            message_attributes: Mapping[str, Any] | None = None,
+            **more: Any,  # noqa: ANN401 - moto's own
+        ) -> None:
+            if subscription.protocol not in {"lambda", "http", "https"}:
+                original(subscription, message, message_id, subject, message_attributes, **more)
+                return
+            matcher = subscription._filter_policy_matcher
+            if matcher is not None and not matcher.matches(message_attributes, message):
+                return
+            if more.get("message_structure") == "json":
+                message = subscription._parse_message_structure(message, subscription.protocol)
+            notification = self._notification(subscription, message, message_id, subject, message_attributes)
+            if subscription.protocol == "lambda":
+                self._notify_function(subscription, notification)
+            else:
+                self._post(subscription, notification)
+
+        return publish
+
+    def _notification(
+        self,
+        subscription: MotoObject,
+        message: str,
+        message_id: str,
+        subject: str | None,
+        attributes: Mapping[str, Any] | None,
+    ) -> dict[str, Json]:
+        return {
+            "Type": "Notification",
+            "MessageId": message_id,
+            "TopicArn": subscription.topic_arn,
+            "Subject": subject,
+            "Message": message,
+            "Timestamp": iso(self._now()).replace("Z", ".000Z"),
+            "SignatureVersion": "1",
+            "Signature": "",
+            "MessageAttributes": {
+                name: {"Type": value["Type"], "Value": _text(value["Value"])}
+                for name, value in (attributes or {}).items()
+            },
+        }
+
+    def _notify_function(self, subscription: MotoObject, notification: dict[str, Json]) -> None:
+        """Source: "Invoking Lambda functions with Amazon SNS notifications", Lambda developer guide."""
+        record = {
+            "EventVersion": "1.0",
+            "EventSubscriptionArn": subscription.arn,
+            "EventSource": "aws:sns",
+            "Sns": {**notification, "SigningCertUrl": "", "UnsubscribeUrl": ""},
+        }
+        self._send([self._call(subscription, json.dumps({"Records": [record]}))])
+
+    def _post(self, subscription: MotoObject, notification: dict[str, Json]) -> None:
+        raw = str(subscription.attributes.get("RawMessageDelivery", "")).lower() == "true"
+        headers = {
+            "Content-Type": "text/plain; charset=UTF-8",
+            "x-amz-sns-message-type": "Notification",
+            "x-amz-sns-message-id": notification["MessageId"],
+            "x-amz-sns-topic-arn": subscription.topic_arn,
+            "x-amz-sns-subscription-arn": subscription.arn,
+            **({"x-amz-sns-rawdelivery": "true"} if raw else {}),
+        }
+        body = {name: value for name, value in notification.items() if value not in (None, {})}
+        letter = Post(
+            scope=_scope(subscription.topic_arn),
+            url=subscription.endpoint,
+            method="POST",
+            payload=notification["Message"] if raw else json.dumps(body),
+            headers=headers,
+            created=self._now(),
+        )
+        self._send([letter])
+
+    def _call(self, subscription: MotoObject, payload: str) -> TargetCall:
+        queue = subscription.attributes.get("RedrivePolicy")
+        target: dict[str, Json] = {"Arn": subscription.endpoint}
+        if queue:
+            target["DeadLetterConfig"] = {"Arn": json.loads(queue)["deadLetterTargetArn"]}
+        return TargetCall(
+            scope=_scope(subscription.topic_arn),
+            target=target,
+            payload=payload,
+            origin=subscription.arn,
+            created=self._now(),
+        )
+
+    # ------------------------------------------------------------------ Lambda
+
+    def _hook_functions(self) -> None:
+        from moto.awslambda.models import LambdaFunction  # noqa: PLC0415 - 0.3 s that other requests do without
+        from moto.awslambda_simple.models import LambdaSimpleBackend  # noqa: PLC0415 - likewise
+
+        self._replaced.method(LambdaFunction, "invoke", lambda _: _as_method(self._invoke_function))
+        self._replaced.method(LambdaSimpleBackend, "invoke", lambda _: _as_method(self._invoke_named))
+
+    def _invoke_function(self, function: MotoObject, body: str, _request: object, _response: object) -> bytes:
+        """Other services of moto call a function: they are answered at once, as by an asynchronous call."""
+        self._send(
+            [
+                Invocation(
+                    scope=Scope(function.account_id, function.region),
+                    function=function.function_name,
+                    qualifier="" if function.version == "$LATEST" else str(function.version),
+                    payload=body or "{}",
+                    request_id=str(uuid.uuid4()),
+                    created=self._now(),
+                )
+            ]
+        )
+        return b""
+
+    def _invoke_named(
+        self, backend: MotoObject, function_name: str, qualifier: str | None, body: str, headers: object, _: object
+    ) -> bytes:
+        return self._invoke_function(backend.get_function(function_name, qualifier), body, headers, None)
+
+
+def _as_method(function: Method) -> Method:
+    """A function that, found in a class, gets the instance first."""
+
+    def method(instance: MotoObject, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - moto's own
+        return function(instance, *arguments, **named)
+
+    return method
+
+
+def _scope(arn: str) -> Scope:
+    parts = arn.split(":")
+    return Scope(parts[4], parts[3])
+
+
+def _bucket_of(body: Json) -> str:
+    records = body.get("Records")
+    return str(records[0]["s3"]["bucket"]["name"] if records else body.get("Bucket", ""))
+
+
+def _text(value: Json) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,121 @@
+"""Requests of EventBridge and SNS that moto would answer otherwise: PutEvents, and subscriptions of HTTP endpoints."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import parse_qs
+
+from mlops_sm.checks.service import service_model
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.events.announcements import iso
+from mlops_sm.emulator.events.letters import BusEvent, Letter
+from mlops_sm.emulator.events.targets import is_loopback
+from mlops_sm.emulator.protocol import Answer, answer
+from mlops_sm.emulator.refusals import refusal
+from mlops_sm.emulator.store import Scope
+
+_MAX_ENTRIES_BYTES: Final = 1 << 20
+
+
+class EventRequests:
+    """Answers PutEvents; every other request of EventBridge is moto's.
+
+    Args:
+        send: Takes the events.
+        now: Epoch seconds.
+        region: Of requests that are not signed.
+    """
+
+    def __init__(self, send: Callable[[list[Letter]], None], now: Callable[[], float], region: str) -> None:
+        self._send = send
+        self._now = now
+        self._region = region
+
+    def __call__(self, arrival: Arrival) -> Answer | None:
+        """Answer a request, or leave it to moto."""
+        if arrival.operation != "PutEvents":
+            return None
+        scope = Scope(arrival.account, arrival.region or self._region)
+        return answer(
+            service_model("events"), "PutEvents", arrival.read(), lambda request: self._put_events(scope, request)
+        )
+
+    def _put_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
+        """PutEvents: each entry is taken or refused by itself.
+
+        Source: API reference of PutEvents and PutEventsResultEntry; sizes as in "Calculating PutEvents event entry
+        size" of the EventBridge user guide.
+        """
+        if "EndpointId" in request:
+            raise invalid("EndpointId: global endpoints are not available in the local account.")
+        entries: list[dict[str, Json]] = request["Entries"]
+        if sum(_size(entry) for entry in entries) > _MAX_ENTRIES_BYTES:
+            raise invalid("Total size of the entries in the request is over the limit.")
+        letters: list[Letter] = []
+        results: list[dict[str, Json]] = []
+        for entry in entries:
+            refused = _refused(entry)
+            if refused is not None:
+                results.append({"ErrorCode": refused[0], "ErrorMessage": refused[1]})
+                continue
+            event_id = str(uuid.uuid4())
+            letters.append(self._letter(scope, entry, event_id))
+            results.append({"EventId": event_id})
+        self._send(letters)
+        return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
+
+    def _letter(self, scope: Scope, entry: Mapping[str, Json], event_id: str) -> BusEvent:
+        event: dict[str, Json] = {
+            "version": "0",
+            "id": event_id,
+            "detail-type": entry["DetailType"],
+            "source": entry["Source"],
+            "account": scope.account,
+            "time": iso(entry["Time"] if "Time" in entry else self._now()),
+            "region": scope.region,
+            "resources": entry.get("Resources") or [],
+            "detail": json.loads(entry["Detail"]),
+        }
+        bus: str = entry.get("EventBusName") or "default"
+        if not bus.startswith("arn:"):
+            return BusEvent(scope=scope, event=event, bus=bus)
+        parts = bus.split(":", 5)
+        # A bus of another account takes the event as it is: with the sender's account and region.
+        return BusEvent(scope=Scope(parts[4], parts[3]), event=event, bus=parts[5].split("/", 1)[-1])
+
+
+def _refused(entry: Mapping[str, Json]) -> tuple[str, str] | None:
+    for member in ("Source", "DetailType", "Detail"):
+        if not entry.get(member):
+            return "InvalidArgument", f"Parameter {member} is not valid. Reason: {member} is a required argument."
+    if entry["Source"].startswith("aws."):
+        return "NotAuthorizedForSourceException", "Not authorized for the source."
+    try:
+        detail = json.loads(entry["Detail"])
+    except (ValueError, RecursionError):
+        return "MalformedDetail", "Detail is malformed."
+    return None if isinstance(detail, dict) else ("MalformedDetail", "Detail is malformed.")
+
+
+def _size(entry: Mapping[str, Json]) -> int:
+    texts = [entry.get("Source"), entry.get("DetailType"), entry.get("Detail"), *(entry.get("Resources") or [])]
+    return sum(len(text.encode()) for text in texts if text) + (14 if "Time" in entry else 0)
+
+
+def check_subscription(arrival: Arrival) -> Answer | None:
+    """Refuse a subscription of an HTTP endpoint that is not on this machine: nothing leaves it."""
+    if arrival.operation != "Subscribe":
+        return None
+    form = {name: values[-1] for name, values in parse_qs(arrival.read().decode(errors="replace")).items()}
+    if form.get("Protocol") not in {"http", "https"} or is_loopback(form.get("Endpoint", "")):
+        return None
+    message = (
+        f"Invalid parameter: Endpoint Reason: {form.get('Endpoint', '')} is not on this machine, and the local account "
+        "sends nothing anywhere else."
+    )
+    return refusal(arrival, AwsError("InvalidParameter", message))

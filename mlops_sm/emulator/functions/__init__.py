@@ -1,0 +1,1 @@
+"""Functions of Lambda: whose code runs, who calls it, and where its log goes."""
