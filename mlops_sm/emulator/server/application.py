@@ -13,8 +13,10 @@ from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.protocol import Answer, with_request_id
 from mlops_sm.emulator.refusals import refusal, unavailable
 from mlops_sm.emulator.server.arrivals import arrival_of, path_style
+from mlops_sm.emulator.server.connection import METADATA
+from mlops_sm.emulator.server.control import PREFIX, Control
+from mlops_sm.emulator.server.doors import is_local, is_loopback, stranger
 from mlops_sm.emulator.service_names import SAGEMAKER
-from mlops_sm.emulator.store import Scope
 
 Environ = dict[str, Any]
 Answerer = Callable[[Arrival, Callable[[], Answer | None]], Answer | None]
@@ -23,6 +25,7 @@ Respond = Callable[[str, list[tuple[str, str]]], object]
 
 _OF_THE_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_JSON_TYPES: Final = ("application/x-amz-json-1.", "application/json")
 _log = logging.getLogger(__name__)
 
 
@@ -31,17 +34,20 @@ class Application:
 
     Args:
         answer: The account's front.
-        home: The account of unknown keys and the region of requests that name none.
+        control: What the account says about itself.
+        exposed: Whether other machines may call.
     """
 
-    def __init__(self, answer: Answerer, home: Scope) -> None:
+    def __init__(self, answer: Answerer, control: Control, *, exposed: bool) -> None:
         self._answer = answer
-        self._home = home
+        self._control = control
+        self._home = control.home
+        self._exposed = exposed
 
     def __call__(self, environ: Environ, respond: Respond) -> Iterable[bytes]:
         """WSGI."""
         arrival = self._arrival(environ)
-        answer = with_request_id(self._answered(arrival))
+        answer = with_request_id(self._own(environ, arrival) or self._answered(arrival))
         _log.debug(
             "%s %s: %s of %s: %d", arrival.method, arrival.path, arrival.operation, arrival.service, answer.status
         )
@@ -54,12 +60,26 @@ class Application:
             environ["REQUEST_METHOD"], path, headers, _reader(environ["wsgi.input"]), home=self._home.account
         )
 
+    def _own(self, environ: Environ, arrival: Arrival) -> Answer | None:
+        """The answer to a request that no account of AWS would get, or that must not get in."""
+        strange = stranger(arrival.headers, exposed=self._exposed)
+        if strange is not None:
+            return refusal(arrival, AwsError("AccessDeniedException", f"The request is refused: {strange}.", 403))
+        path = arrival.path.partition("?")[0]
+        if not path.startswith(PREFIX):
+            return None
+        if not (is_loopback(environ["REMOTE_ADDR"]) and is_local(arrival.headers.get("host", ""))):
+            return refusal(arrival, AwsError("AccessDeniedException", f"{path} is for this machine only.", 403))
+        return self._control.answer(arrival.method, path, arrival.read)
+
     def _answered(self, arrival: Arrival) -> Answer:
         if arrival.service.startswith(SAGEMAKER) and not arrival.region:
             # "The request must contain a valid (registered) AWS access key ID" in SageMaker's common errors.
             return refusal(
                 arrival, AwsError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
             )
+        if arrival.service == SAGEMAKER and not _is_json(arrival):
+            return refusal(arrival, unavailable(arrival, ""))
         try:
             answer = self._answer(arrival, lambda: self._forward(arrival))
         except Exception as error:
@@ -72,6 +92,11 @@ class Application:
         from mlops_sm.emulator.moto_requests import ask_moto, aws_request  # noqa: PLC0415 - SageMaker's need none of it
 
         return ask_moto(arrival, aws_request(arrival, self._home.region))
+
+
+def _is_json(arrival: Arrival) -> bool:
+    """Whether a request speaks SageMaker's protocol: AWS does not recognise an operation in anything else."""
+    return bool(arrival.operation) and arrival.headers.get("content-type", "").startswith(_JSON_TYPES)
 
 
 def _send(method: str, answer: Answer, respond: Respond) -> Iterable[bytes]:
@@ -96,6 +121,7 @@ def _headers(environ: Environ) -> dict[str, str]:
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if name in environ:
             headers[name.replace("_", "-").lower()] = environ[name]
+    headers.update(environ.get(METADATA, {}))
     return headers
 
 

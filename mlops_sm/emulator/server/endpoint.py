@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from mlops_sm.emulator.store import Scope
+from mlops_sm.emulator.server.control import Control
+from mlops_sm.emulator.server.doors import is_loopback
 from mlops_sm.errors import Problem, RefusedError
 
 if TYPE_CHECKING:
@@ -20,13 +21,13 @@ class Endpoint:
 
     Args:
         answer: The account's front.
-        home: The account of unknown keys and the region of requests that name none.
+        control: What the account says about itself.
         patience: Seconds that requests get to end by themselves when the account is closed.
     """
 
-    def __init__(self, answer: Answerer, home: Scope, patience: float) -> None:
+    def __init__(self, answer: Answerer, control: Control, patience: float) -> None:
         self._answer = answer
-        self._home = home
+        self._control = control
         self._patience = patience
         self._lock = threading.Lock()
         self._server: HttpServer | None = None
@@ -52,15 +53,16 @@ class Endpoint:
             if self._server is None:
                 from mlops_sm.emulator.server.listener import HttpServer  # noqa: PLC0415 - many accounts never serve
 
-                self._server = HttpServer(self._application, host, port)
+                exposed = not is_loopback(host) and host != "localhost"
+                self._server = HttpServer(lambda: self._application(exposed=exposed), host, port)
             elif port not in {0, self._server.port}:
                 raise RefusedError(_elsewhere(host, port, self._server.url))
             return self._server.url
 
-    def _application(self) -> Application:
+    def _application(self, *, exposed: bool) -> Application:
         from mlops_sm.emulator.server.application import Application  # noqa: PLC0415 - see HttpServer
 
-        return Application(self._answer, self._home)
+        return Application(self._answer, self._control, exposed=exposed)
 
     def close(self) -> None:
         """Take no more requests and let those that are being answered end."""

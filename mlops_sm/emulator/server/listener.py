@@ -84,6 +84,8 @@ class HttpServer:
         try:
             from waitress.server import create_server  # noqa: PLC0415 - see the parameter `make`
 
+            from mlops_sm.emulator.server.connection import Connection  # noqa: PLC0415 - likewise
+
             self._server = server = create_server(
                 make(),
                 sockets=[self._socket],
@@ -98,6 +100,7 @@ class HttpServer:
                 asyncore_use_poll=True,
                 clear_untrusted_proxy_headers=False,
             )
+            server.channel_class = Connection
         finally:
             self._ready.set()
         _log.debug("listening on %s", self.url)
