@@ -1,14 +1,47 @@
-"""What Create and Stop do for jobs of every kind."""
+"""What Create, Stop and Delete do for jobs of every kind."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
+from mlops_sm.definition.document import Definition, Json, Step
+from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import ACTIVE, STOPPING, JobFamily
 from mlops_sm.emulator.sagemaker.tags import tag_new
 from mlops_sm.emulator.service import Call
 from mlops_sm.emulator.store import Entity, Kind
+
+MAX_RUNTIME: Final = 86_400
+"""Seconds; what the service fills in for a StoppingCondition that is not given."""
+
+_AT_ITS_START: Final = frozenset({"E401", "E402", "E405", "E407"})
+"""Problems with the image or the machine: as on AWS, the job is created and fails with them as its FailureReason."""
+
+_log = logging.getLogger(__name__)
+
+
+def check_job(call: Call, kind: StepKind, name: str, arguments: dict[str, Json]) -> None:
+    """Refuse a job that asks for what this machine cannot do; what has no effect here is in the log.
+
+    Raises:
+        AwsError: ValidationException, it names everything that is refused.
+    """
+    step = Step(name=name, kind=kind, arguments=arguments, path=call.operation)
+    alone = Definition(version="", parameters=(), steps=(step,))
+    refused: list[str] = []
+    for problem in call.service.preflight(alone, {}):
+        what = problem.what.replace(f'step "{name}"', "the job")
+        if problem.code in _AT_ITS_START:
+            continue
+        if problem.is_error:
+            refused.append(f"{what}. {problem.fix} [{problem.code}]")
+        else:
+            _log.info("job %s: %s (%s)", name, what, problem.where)
+    if refused:
+        raise invalid(" ".join(refused))
 
 
 def start_job(call: Call, entity: Entity, family: JobFamily) -> None:
@@ -48,6 +81,22 @@ def stop_job(call: Call, read: Callable[[], Entity], stopping: Callable[[Entity]
         if entity.status != STOPPING:
             call.store.save(stopping(entity).with_body({}, modified=call.now(), status=STOPPING))
     call.service.jobs.request_stop(entity.arn)
+
+
+def delete_job(call: Call, read: Callable[[], Entity]) -> None:
+    """Forget a job that has ended; its name may be used again.
+
+    Raises:
+        AwsError: There is no such job; ResourceInUse, it has not ended (API reference, DeleteTrainingJob: only jobs in
+            a terminal state can be deleted).
+    """
+    with call.store.transaction():
+        entity = read()
+        if entity.status in ACTIVE:
+            raise AwsError(
+                "ResourceInUse", f"The {_noun(entity.kind)} {entity.name} is in status {entity.status}: stop it first."
+            )
+        call.store.delete(entity)
 
 
 def _noun(kind: Kind) -> str:

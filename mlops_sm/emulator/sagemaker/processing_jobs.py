@@ -1,4 +1,4 @@
-"""Processing jobs: Create, Describe, List, Stop. They run whether a pipeline or a client creates them."""
+"""Processing jobs: Create, Describe, List, Stop, Delete. They run whether a pipeline or a client creates them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
+from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
-from mlops_sm.emulator.sagemaker.jobs import start_job, stop_job
+from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_job, delete_job, start_job, stop_job
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.jobs import JobOutcome, run_processing
-
-MAX_RUNTIME: Final = 86_400
-"""Seconds; what the service fills in for a StoppingCondition that is not given."""
 
 
 def create_processing_job(call: Call) -> dict[str, Json]:
     """Start a processing job."""
     name, now = call.request["ProcessingJobName"], call.now()
     body = call.members()
+    check_job(call, StepKind.PROCESSING, name, body)
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     for output in (body.get("ProcessingOutputConfig") or {}).get("Outputs") or []:
         output.setdefault("AppManaged", False)
@@ -53,6 +52,12 @@ def list_processing_jobs(call: Call) -> dict[str, Json]:
 def stop_processing_job(call: Call) -> dict[str, Json]:
     """Ask a running job to end."""
     stop_job(call, lambda: _job(call))
+    return {}
+
+
+def delete_processing_job(call: Call) -> dict[str, Json]:
+    """Forget a job that has ended."""
+    delete_job(call, lambda: _job(call))
     return {}
 
 
@@ -106,4 +111,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "DescribeProcessingJob": describe_processing_job,
     "ListProcessingJobs": list_processing_jobs,
     "StopProcessingJob": stop_processing_job,
+    "DeleteProcessingJob": delete_processing_job,
 }

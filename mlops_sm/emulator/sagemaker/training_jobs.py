@@ -1,4 +1,4 @@
-"""Training jobs: Create, Describe, List, Stop, with the secondary statuses they go through."""
+"""Training jobs: Create, Describe, List, Update, Stop, Delete, with the secondary statuses they go through."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
+from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.errors import invalid
-from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
+from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
-from mlops_sm.emulator.sagemaker.jobs import start_job, stop_job
+from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_job, delete_job, start_job, stop_job
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.jobs import JobOutcome, run_training
@@ -33,6 +34,10 @@ _ENDS: Final[Mapping[str, str]] = {
 def create_training_job(call: Call) -> dict[str, Json]:
     """Start a training job."""
     name, now = call.request["TrainingJobName"], call.now()
+    body = {**_DEFAULTS, **call.members()}
+    body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
+    _check_algorithm(call)
+    check_job(call, StepKind.TRAINING, name, call.members())
     entity = Entity(
         scope=call.scope,
         kind=Kind.TRAINING_JOB,
@@ -41,7 +46,7 @@ def create_training_job(call: Call) -> dict[str, Json]:
         created=now,
         modified=now,
         status=IN_PROGRESS,
-        body={**_DEFAULTS, **call.members()},
+        body=body,
     )
     entity = _enter(entity, "Starting", "Starting the training job", now)
     start_job(call, entity, FAMILY)
@@ -66,6 +71,43 @@ def stop_training_job(call: Call) -> dict[str, Json]:
     """Ask a running job to end."""
     stop_job(call, lambda: _job(call), lambda job: _enter(job, "Stopping", "Stopping the training job", call.now()))
     return {}
+
+
+def update_training_job(call: Call) -> dict[str, Json]:
+    """Change the settings of a running job that may change: profiling, remote debugging, the time a warm pool is kept.
+
+    None of them has an effect on this machine, as CreateTrainingJob says of them too.
+    """
+    with call.store.transaction():
+        entity = _job(call)
+        if entity.status not in ACTIVE:
+            raise invalid(f"The request was rejected because the training job is in status {entity.status}.")
+        changes: dict[str, Json] = {
+            member: {**(entity.body.get(member) or {}), **call.request[member]}
+            for member in ("ProfilerConfig", "ResourceConfig", "RemoteDebugConfig")
+            if member in call.request
+        }
+        if "ProfilerRuleConfigurations" in call.request:
+            changes["ProfilerRuleConfigurations"] = call.request["ProfilerRuleConfigurations"]
+        call.store.save(entity.with_body(changes, modified=call.now()))
+    return {"TrainingJobArn": entity.arn}
+
+
+def delete_training_job(call: Call) -> dict[str, Json]:
+    """Forget a job that has ended."""
+    delete_job(call, lambda: _job(call))
+    return {}
+
+
+def _check_algorithm(call: Call) -> None:
+    """What the API reference requires of jobs that are not serverless, and the shapes do not."""
+    call.refuse_members("ServerlessJobConfig", "ModelPackageConfig")
+    for member in ("AlgorithmSpecification", "ResourceConfig"):
+        if member not in call.request:
+            raise invalid(f"{member} is required.")
+    algorithm = call.request["AlgorithmSpecification"]
+    if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
+        raise invalid("You must specify either AlgorithmName or TrainingImage, and not both.")
 
 
 def _job(call: Call) -> Entity:
@@ -110,9 +152,9 @@ def _finish(entity: Entity, outcome: JobOutcome, now: float) -> Entity:
     status = outcome.secondary_status or outcome.status.value
     message = outcome.failure_reason or _ENDS.get(status, f"Training job {status.lower()}")
     entity = _enter(entity, status, message, now)
-    started = entity.body.get("TrainingStartTime", entity.created)
-    # Whole seconds, begun ones counted.
-    seconds = max(1, math.ceil(now - started))
+    started = entity.body.get("TrainingStartTime")
+    # Whole seconds, begun ones counted; none of a job that was stopped before its turn came.
+    seconds = None if started is None else max(1, math.ceil(now - started))
     metrics = [
         {"MetricName": metric.name, "Value": metric.value, "Timestamp": metric.timestamp.timestamp()}
         for metric in outcome.final_metrics
@@ -149,5 +191,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "CreateTrainingJob": create_training_job,
     "DescribeTrainingJob": describe_training_job,
     "ListTrainingJobs": list_training_jobs,
+    "UpdateTrainingJob": update_training_job,
     "StopTrainingJob": stop_training_job,
+    "DeleteTrainingJob": delete_training_job,
 }

@@ -117,3 +117,51 @@ def test_a_page_holds_ten_jobs_unless_asked(account: Any) -> None:
     rest = account.sagemaker.list_processing_jobs(NextToken=page["NextToken"])
     assert [job["ProcessingJobName"] for job in rest["ProcessingJobSummaries"]] == ["job-10"]
     assert "NextToken" not in rest
+
+
+def test_a_job_that_has_ended_is_deleted_and_its_name_is_free(account: Any) -> None:
+    """API reference, DeleteProcessingJob."""
+    sagemaker = account.sagemaker
+    wait = "import time\ntime.sleep(600)"
+    sagemaker.create_processing_job(**account.processing_request("job", wait))
+    with pytest.raises(sagemaker.exceptions.ResourceInUse, match="in status InProgress"):
+        sagemaker.delete_processing_job(ProcessingJobName="job")
+    sagemaker.stop_processing_job(ProcessingJobName="job")
+    account.processing_end("job")
+    sagemaker.delete_processing_job(ProcessingJobName="job")
+    with pytest.raises(ClientError, match="Could not find requested job"):
+        sagemaker.delete_processing_job(ProcessingJobName="job")
+    sagemaker.create_processing_job(**account.processing_request("job", "print()"))
+    assert account.processing_end("job")["ProcessingJobStatus"] == "Completed"
+
+
+def test_a_request_that_cannot_run_is_refused(account: Any) -> None:
+    request = account.processing_request("job", "print()")
+    request["ProcessingInputs"][0]["S3Input"]["S3InputMode"] = "Pipe"
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 3
+    with pytest.raises(ClientError, match=r"more than one instance.*E406") as refused:
+        account.sagemaker.create_processing_job(**request)
+    assert "Pipe mode" in refused.value.response["Error"]["Message"]
+    assert account.sagemaker.list_processing_jobs()["ProcessingJobSummaries"] == []
+
+
+def test_jobs_are_filtered_by_status_and_times(open_account: Any, clock: Any) -> None:
+    account = open_account(clock=clock)
+    for name, script in (("good-1", "print()"), ("bad-1", "raise SystemExit(1)"), ("good-2", "print()")):
+        account.sagemaker.create_processing_job(**account.processing_request(name, script))
+        account.processing_end(name)
+
+    def names(**request: Any) -> list[str]:
+        pages = account.sagemaker.get_paginator("list_processing_jobs").paginate(**request)
+        return [job["ProcessingJobName"] for page in pages for job in page["ProcessingJobSummaries"]]
+
+    # "The default is Ascending" (API reference, ListProcessingJobs).
+    assert names() == ["good-1", "bad-1", "good-2"]
+    assert names(StatusEquals="Completed", MaxResults=1) == ["good-1", "good-2"]
+    assert names(NameContains="bad") == ["bad-1"]
+    assert names(SortBy="Name", SortOrder="Descending") == ["good-2", "good-1", "bad-1"]
+    assert names(SortBy="Status", SortOrder="Descending")[0] == "bad-1"
+    middle = account.sagemaker.describe_processing_job(ProcessingJobName="bad-1")
+    assert names(CreationTimeAfter=middle["CreationTime"]) == ["good-2"]
+    assert names(CreationTimeBefore=middle["CreationTime"]) == ["good-1"]
+    assert names(LastModifiedTimeAfter=middle["LastModifiedTime"]) == ["good-2"]

@@ -134,3 +134,99 @@ def test_the_waiter_of_boto3_sees_the_end(account: Any) -> None:
     account.training_end("job")
     waiter = account.sagemaker.get_waiter("training_job_completed_or_stopped")
     waiter.wait(TrainingJobName="job", WaiterConfig={"MaxAttempts": 1})
+
+
+def test_a_job_that_has_ended_is_deleted_and_its_name_is_free(account: Any) -> None:
+    """API reference, DeleteTrainingJob: only jobs in a terminal state; "you can reuse its name"."""
+    sagemaker = account.sagemaker
+    sagemaker.create_training_job(**account.training_request("job", WAIT))
+    with pytest.raises(sagemaker.exceptions.ResourceInUse, match="in status InProgress"):
+        sagemaker.delete_training_job(TrainingJobName="job")
+    sagemaker.stop_training_job(TrainingJobName="job")
+    account.training_end("job")
+    sagemaker.delete_training_job(TrainingJobName="job")
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        sagemaker.describe_training_job(TrainingJobName="job")
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        sagemaker.delete_training_job(TrainingJobName="job")
+    sagemaker.create_training_job(**account.training_request("job", "print()"))
+    assert account.training_end("job")["TrainingJobStatus"] == "Completed"
+
+
+def test_settings_of_a_running_job_change(account: Any) -> None:
+    sagemaker = account.sagemaker
+    sagemaker.create_training_job(**account.training_request("job", WAIT))
+    answer = sagemaker.update_training_job(
+        TrainingJobName="job",
+        ResourceConfig={"KeepAlivePeriodInSeconds": 60},
+        ProfilerConfig={"S3OutputPath": "s3://b/profile"},
+        RemoteDebugConfig={"EnableRemoteDebug": True},
+    )
+    assert answer["TrainingJobArn"] == f"{ARN}job"
+    described = sagemaker.describe_training_job(TrainingJobName="job")
+    assert described["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
+    assert described["ResourceConfig"]["InstanceType"] == "ml.m5.large"
+    assert described["ProfilerConfig"] == {"S3OutputPath": "s3://b/profile"}
+    assert described["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    sagemaker.stop_training_job(TrainingJobName="job")
+    account.training_end("job")
+    with pytest.raises(ClientError, match="in status Stopped"):
+        sagemaker.update_training_job(TrainingJobName="job", RemoteDebugConfig={"EnableRemoteDebug": False})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ResourceConfig": None}, "ResourceConfig is required"),
+        ({"AlgorithmSpecification": None}, "AlgorithmSpecification is required"),
+        ({"AlgorithmSpecification": {"TrainingInputMode": "File"}}, "either AlgorithmName or TrainingImage"),
+        (
+            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}},
+            "the job: more than one instance is asked for.*E406",
+        ),
+        (
+            {"AlgorithmSpecification": {"TrainingInputMode": "Pipe", "TrainingImage": "python:3.11"}},
+            "the job: Pipe mode streams.*E404",
+        ),
+    ],
+)
+def test_a_request_that_cannot_run_is_refused(account: Any, change: dict[str, Any], words: str) -> None:
+    request = {**account.training_request("job", "print()"), **change}
+    with pytest.raises(ClientError, match=words) as refused:
+        account.sagemaker.create_training_job(**{name: value for name, value in request.items() if value is not None})
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+    assert account.sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
+
+
+def test_a_stopping_condition_is_filled_in(account: Any) -> None:
+    request = account.training_request("job", "print()")
+    del request["StoppingCondition"]
+    account.sagemaker.create_training_job(**request)
+    assert account.training_end("job")["StoppingCondition"] == {"MaxRuntimeInSeconds": 86400}
+
+
+def test_jobs_wait_for_their_turn_in_starting(account: Any) -> None:
+    """More jobs than run at once: the last has no start, is stopped where it waits, and was trained for no time."""
+    sagemaker = account.sagemaker
+    names = [f"job{number}" for number in range(12)]
+    for name in names:
+        sagemaker.create_training_job(**account.training_request(name, WAIT))
+    last = sagemaker.describe_training_job(TrainingJobName=names[-1])
+    assert (last["TrainingJobStatus"], last["SecondaryStatus"]) == ("InProgress", "Starting")
+    sagemaker.stop_training_job(TrainingJobName=names[-1])
+    ended = sagemaker.describe_training_job(TrainingJobName=names[-1])
+    assert (ended["TrainingJobStatus"], ended["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert "TrainingStartTime" not in ended
+    assert "BillableTimeInSeconds" not in ended
+    assert [each["Status"] for each in ended["SecondaryStatusTransitions"]] == ["Starting", "Stopping", "Stopped"]
+
+
+def test_an_image_that_stands_for_nothing_fails_the_job(account: Any) -> None:
+    """As on AWS, where the image is looked for when the job starts."""
+    algorithm = {"TrainingInputMode": "File", "TrainingImage": "rust:1"}
+    account.sagemaker.create_training_job(
+        **account.training_request("job", "print()", AlgorithmSpecification=algorithm)
+    )
+    ended = account.training_end("job")
+    assert ended["TrainingJobStatus"] == "Failed"
+    assert ended["FailureReason"]
