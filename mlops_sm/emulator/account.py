@@ -38,7 +38,7 @@ from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.queues import Queues
 from mlops_sm.emulator.recovery import close_abandoned
 from mlops_sm.emulator.runner import Executions
-from mlops_sm.emulator.sagemaker import OPERATIONS, metrics
+from mlops_sm.emulator.sagemaker import OPERATIONS, metrics, tags_resources
 from mlops_sm.emulator.sagemaker.lineage_records import LineageRecorder
 from mlops_sm.emulator.server.control import Control
 from mlops_sm.emulator.server.endpoint import LOOPBACK, Endpoint
@@ -354,6 +354,7 @@ def _control_plane(
         log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
+        tags_resources.SERVICE: tags_resources.TaggedResources(store, region),
     }
     front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=work.intercept)
 

@@ -1,0 +1,114 @@
+"""The Resource Groups Tagging API about SageMaker's resources; what it is asked of other services is moto's.
+
+Source: Resource Groups Tagging API reference, GetResources.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from mlops_sm import naming
+from mlops_sm.checks.service import service_model
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.protocol import Answer, answer
+from mlops_sm.emulator.store import Scope, Store
+
+SERVICE: Final = "resource-groups-tagging-api"
+_MODEL: Final = "resourcegroupstaggingapi"
+_OURS: Final = "sagemaker"
+_MAX_PAGE: Final = 100
+_ALONE: Final = ("TagFilters", "ResourceTypeFilters", "ResourcesPerPage", "TagsPerPage", "PaginationToken")
+"""Members that exclude ResourceARNList."""
+
+
+class TaggedResources:
+    """Answers GetResources when every resource type or ARN in the request is SageMaker's.
+
+    Args:
+        store: Where the tags are.
+        region: Of requests that are not signed.
+    """
+
+    def __init__(self, store: Store, region: str) -> None:
+        self._store = store
+        self._region = region
+
+    def __call__(self, arrival: Arrival) -> Answer | None:
+        """Answer a request, or leave it to moto."""
+        if arrival.operation != "GetResources" or not _is_ours(arrival.read()):
+            return None
+        scope = Scope(arrival.account, arrival.region or self._region)
+        return answer(
+            service_model(_MODEL),
+            arrival.operation,
+            arrival.read(),
+            lambda request: self._get_resources(scope, request),
+        )
+
+    def _get_resources(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Json]:
+        together = [name for name in _ALONE if name in request]
+        if "ResourceARNList" in request and together:
+            raise _invalid(f"ResourceARNList cannot be specified together with {', '.join(together)}.")
+        size = request.get("ResourcesPerPage", _MAX_PAGE)
+        if not 1 <= size <= _MAX_PAGE:
+            raise _invalid(f"ResourcesPerPage must be from 1 to {_MAX_PAGE}.")
+        after = _position(request.get("PaginationToken", ""))
+        found = [(arn, tags) for arn, tags in self._tagged(scope) if arn > after and _is_wanted(arn, tags, request)]
+        page = [
+            {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+            for arn, tags in found[:size]
+        ]
+        token = base64.urlsafe_b64encode(found[size - 1][0].encode()).decode() if len(found) > size else ""
+        return {"ResourceTagMappingList": page, "PaginationToken": token}
+
+    def _tagged(self, scope: Scope) -> Iterator[tuple[str, dict[str, str]]]:
+        """Every tagged resource of a scope with its tags, in the order of the ARNs."""
+        start = naming.arn(_OURS, scope.region, scope.account, "")
+        by_arn: dict[str, dict[str, str]] = {}
+        for arn, key, value in self._store.database.query(
+            "SELECT arn, key, value FROM tags WHERE instr(arn, ?) = 1 ORDER BY arn, rowid", (start,)
+        ):
+            by_arn.setdefault(arn, {})[key] = value
+        return iter(by_arn.items())
+
+
+def _is_ours(body: bytes) -> bool:
+    try:
+        request = json.loads(body)
+    except ValueError:
+        return False
+    if not isinstance(request, dict):
+        return False
+    types, arns = request.get("ResourceTypeFilters") or [], request.get("ResourceARNList") or []
+    asked = [str(each).partition(":")[0] for each in types] + [str(each).split(":", 3)[2:3] == [_OURS] for each in arns]
+    return bool(asked) and all(each in {_OURS, True} for each in asked)
+
+
+def _is_wanted(arn: str, tags: Mapping[str, str], request: Mapping[str, Any]) -> bool:
+    """All filters hold; of a filter's values one does, and without values the key is enough."""
+    kind = arn.split(":", 5)[-1].partition("/")[0]
+    types, arns = request.get("ResourceTypeFilters"), request.get("ResourceARNList")
+    return (
+        (not types or bool({_OURS, f"{_OURS}:{kind}"} & set(types)))
+        and (not arns or arn in arns)
+        and all(
+            told.get("Key") in tags and (not told.get("Values") or tags[told["Key"]] in told["Values"])
+            for told in request.get("TagFilters") or []
+        )
+    )
+
+
+def _position(token: str) -> str:
+    try:
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+    except ValueError:
+        raise AwsError("PaginationTokenExpiredException", "The PaginationToken is not one of this account.") from None
+
+
+def _invalid(message: str) -> AwsError:
+    return AwsError("InvalidParameterException", message)
