@@ -46,6 +46,7 @@ from mlops_sm.emulator.service import Service
 from mlops_sm.emulator.sites import Sites
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope, Store
+from mlops_sm.emulator.timing.wiring import TimeWork
 from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
@@ -173,7 +174,7 @@ class LocalAccount:
                 clock=time,
                 endpoint=endpoint.serve,
             )
-            front, work, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
+            front, work, timing, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
             bridge = Bridge(account_id, front)
             bridge.enter()
             closing.callback(bridge.leave)
@@ -185,6 +186,7 @@ class LocalAccount:
             closing.callback(endpoint.close)
             closing.callback(end_work)
             work.begin()
+            timing.begin()
             return cls(state, scope, storage, sites.warm, closing.close, clock=time, endpoint=endpoint, work=work)
         except BaseException:
             closing.close()
@@ -312,7 +314,7 @@ def _iam(arrival: Arrival, region: str) -> Answer | None:
 
 def _control_plane(
     store: Store, sites: Sites, new_id: Callable[[int], str], parallel_jobs: int, patience: float
-) -> tuple[AccountFront, EventWork, Callable[[], None]]:
+) -> tuple[AccountFront, EventWork, TimeWork, Callable[[], None]]:
     """SageMaker over a store, what it sets off, and what ends its work."""
     store.listen(LineageRecorder(store))
     work = EventWork(
@@ -324,6 +326,14 @@ def _control_plane(
         folder=sites.state / "functions",
         region=sites.home.region,
     )
+    timing = TimeWork(
+        store.database, sites.clock, work.deliveries, changing=sites.storage.keeper.changing, new_id=new_id
+    )
+
+    def first(arrival: Arrival) -> Answer | None:
+        timing.notice(arrival)
+        return work.intercept(arrival)
+
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
     callbacks, queues = Callbacks(store, sites.clock), Queues()
@@ -356,9 +366,10 @@ def _control_plane(
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
         tags_resources.SERVICE: tags_resources.TaggedResources(store, region),
     }
-    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=work.intercept)
+    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=first)
 
     def end_work() -> None:
+        timing.close()
         work.close()
         executions.stop_all()
         jobs.stop_all()
@@ -372,4 +383,4 @@ def _control_plane(
         # A job on its way when the first close came may have started a launcher of its own.
         sites.isolation.close()
 
-    return front, work, end_work
+    return front, work, timing, end_work

@@ -71,7 +71,7 @@ class Firing:
             return
         event = self._event(entry, time)
         given = target.get("Input")
-        payload = json.dumps(event) if given is None else self._filled(str(given), entry, time)
+        payload = json.dumps(event, separators=(",", ":")) if given is None else self._filled(str(given), entry, time)
         self.sender.target(entry.scope, target, payload, origin=entry.arn, event=event)
 
     def _filled(self, text: str, entry: Entry, time: datetime) -> str:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
 from mlops_sm.emulator.timing.expressions import Dialect, ExpressionError, parse, zone
@@ -31,20 +30,16 @@ class ScheduleHooks:
     Args:
         timetable: Kept in step.
         clock: The time.
-        recall: Makes sure that moto has a service's resources of a scope that the state holds.
     """
 
-    def __init__(
-        self, timetable: Timetable, clock: Callable[[], datetime], recall: Callable[[str, Scope], None]
-    ) -> None:
+    def __init__(self, timetable: Timetable, clock: Callable[[], datetime]) -> None:
         self._timetable = timetable
         self._clock = clock
-        self._recall = recall
         self._lock = threading.Lock()
         self._replaced: Replaced | None = None
 
-    def __call__(self, arrival: Arrival) -> None:
-        """Be there when moto answers a request to one of `SERVICES`."""
+    def install(self) -> None:
+        """Be there when moto answers a request to one of `SERVICES`; a second call does nothing."""
         with self._lock:
             if self._replaced is None:
                 self._replaced = Replaced()
@@ -59,7 +54,6 @@ class ScheduleHooks:
 
     def target(self, entry: Entry) -> Mapping[str, Json] | None:
         """The target of a schedule of EventBridge Scheduler; None, and out of the timetable, when moto has it not."""
-        self._recall("scheduler", entry.scope)
         from moto.scheduler.models import scheduler_backends  # noqa: PLC0415 - only accounts with schedules need it
 
         groups = scheduler_backends[entry.scope.account][entry.scope.region].schedule_groups

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.database import Database
@@ -82,6 +81,16 @@ class _Row:
     next: datetime | None
 
 
+class Worker(Protocol):
+    """Does what entries are for."""
+
+    def fire(self, entry: Entry, time: datetime) -> None:
+        """Do it, at one of its times."""
+
+    def ended(self, entry: Entry) -> None:
+        """An entry that ends with its last time has had it."""
+
+
 class Timetable:
     """The table ``schedules``. Safe to use from several threads.
 
@@ -90,27 +99,23 @@ class Timetable:
     Args:
         database: Keeps the entries.
         clock: The account's; its `advance` goes from time to time.
-        fire: Does what an entry is for, at one of its times.
-        ended: Called when an entry that ends with its last time has had it.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        fire: Callable[[Entry, datetime], None],
-        ended: Callable[[Entry], None],
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._fire = fire
-        self._ended = ended
+        self._worker: Worker | None = None
         self._lock = threading.Lock()
         # Not the lock that `due` takes: the clock asks from wherever something has changed, also within a transaction.
         self._writing = threading.Lock()
         now = clock()
         entries = (_read(body) for (body,) in database.query("SELECT body FROM schedules"))
         self._rows = {entry.arn: _Row(entry, entry.after(now)) for entry in entries}
+
+    def begin(self, worker: Worker) -> None:
+        """Have everything that is due done from now on."""
+        self._worker = worker
+        self._clock.attend(self)
 
     def get(self, arn: str) -> Entry | None:
         """The entry of that ARN."""
@@ -151,12 +156,12 @@ class Timetable:
 
     def fire(self, moment: datetime) -> None:
         """Do what is due until a moment, in order of time."""
-        while (taken := self._take(moment)) is not None:
+        while self._worker is not None and (taken := self._take(moment)) is not None:
             entry, time, is_last = taken
             try:
-                self._fire(entry, time)
+                self._worker.fire(entry, time)
                 if is_last and entry.ends_with_last:
-                    self._ended(entry)
+                    self._worker.ended(entry)
             except Exception:
                 _log.exception("%s could not be fired at %s", entry.arn, time)
 
