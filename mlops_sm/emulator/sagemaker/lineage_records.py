@@ -1,7 +1,8 @@
 """What SageMaker itself records: trial components of jobs, artifacts and associations of jobs and model packages.
 
 Sources: developer guide, "Amazon SageMaker-Created Tracking Entities"; the names of entities, parameters and types as
-AWS's sample notebooks and SDK show them (``-aws-training-job``, ``SageMaker.InstanceType``, ``ModelGroup``).
+AWS's sample notebooks and SDK show them (``-aws-training-job``, ``SageMaker.InstanceType``, ``ModelGroup``);
+the SDK finds a job's execution by its tag ``sagemaker:pipeline-execution-arn``.
 """
 
 from __future__ import annotations
@@ -57,16 +58,18 @@ class LineageRecorder:
             _log.exception("the lineage of %s could not be recorded", after.arn)
 
     def step_changed(self, execution: str, before: str | None, body: Mapping[str, Json]) -> None:
-        """Make the component of a step's job part of its execution's trial."""
+        """Tag a step's job, and make its component part of the execution's trial."""
         if body["StepStatus"] != "Executing" or before == "Executing":
             return
         metadata = body.get("Metadata") or {}
         arn = next((metadata[name]["Arn"] for name in _JOBS if name in metadata), None)
-        owner = self._store.by_arn(execution) if arn is not None else None
-        if arn is None or owner is None:
+        if arn is None:
             return
-        name = (owner.body.get("PipelineExperimentConfig") or {}).get("TrialName")
-        if name is not None:
+        tags = {"sagemaker:pipeline-execution-arn": execution, "sagemaker:pipeline-step-name": body["StepName"]}
+        self._store.put_tags(arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+        owner = self._store.by_arn(execution)
+        name = (owner.body.get("PipelineExperimentConfig") or {}).get("TrialName") if owner is not None else None
+        if owner is not None and name is not None:
             for made in self._store.select(owner.scope, Kind.TRIAL_COMPONENT, parent=arn):
                 self._graph.join_trial(entity_arn(owner.scope, Kind.TRIAL, name), made.arn, body["StartTime"])
 

@@ -403,4 +403,8 @@ def test_tags_of_the_pipeline_are_on_its_jobs(account: Any, make: Any) -> None:
     arn = start(account, "p")
     account.execution_end(arn)
     job = account.steps(arn)["A"]["Metadata"]["ProcessingJob"]["Arn"]
-    assert account.sagemaker.list_tags(ResourceArn=job)["Tags"] == [{"Key": "team", "Value": "risk"}]
+    assert account.sagemaker.list_tags(ResourceArn=job)["Tags"] == [
+        {"Key": "team", "Value": "risk"},
+        {"Key": "sagemaker:pipeline-execution-arn", "Value": arn},
+        {"Key": "sagemaker:pipeline-step-name", "Value": "A"},
+    ]
