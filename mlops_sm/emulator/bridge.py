@@ -114,7 +114,7 @@ class Bridge:
                 plain.method, plain.url, HeadersDict(plain.headers), plain.body, stream_output=False
             )
             url = urlsplit(plain.url)
-            target = path_style(url.netloc, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
+            _host, target = path_style(url.netloc, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
             headers = {name.lower(): _text(value) for name, value in plain.headers.items()}
             arrival = arrival_of(plain.method, target, headers, lambda: _body(plain.body), home=home)
             answer = front.answer(arrival, lambda: ask_moto(arrival, request))

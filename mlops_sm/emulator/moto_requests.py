@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Any, Final
 
 from botocore.awsrequest import AWSPreparedRequest, HeadersDict
@@ -11,17 +12,18 @@ from moto.core.models import botocore_stubber
 
 from mlops_sm.checks.service import service_model
 from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.blame import blame
 from mlops_sm.emulator.errors import AwsError, UnsavedError
 from mlops_sm.emulator.protocol import Answer
-from mlops_sm.emulator.refusals import refusal, unavailable
+from mlops_sm.emulator.refusals import is_s3, refusal, unavailable
 from mlops_sm.emulator.service_names import folder_of, known_folders
-from mlops_sm.errors import RefusedError
 
 _ACCOUNT_HEADER: Final = "x-moto-account-id"
 """moto takes the account from here before it looks at the key."""
-_NO_SERVICE: Final = (404, "Not yet implemented")
-"""What moto says to a service that it does not have."""
+_NO_PLACE: Final = "Not yet implemented"
+"""What moto says, with status 404, to a URL that none of its services has."""
 _CLIENT_ERRORS: Final = 400
+_SERVER_ERRORS: Final = 500
 _log = logging.getLogger(__name__)
 
 
@@ -29,31 +31,28 @@ def ask_moto(arrival: Arrival, request: AWSPreparedRequest) -> Answer | None:
     """What moto answers to a request; None when its URL is not one of AWS's.
 
     What moto does not have, and what it fails at, becomes an error of the request's protocol that names the operation.
-    Its status is one that botocore does not retry: it would be no better the fifth time.
     """
     request.headers[_ACCOUNT_HEADER] = arrival.account
     try:
         result = botocore_stubber.process_request(request)
     except NotImplementedError:
-        return refusal(arrival, unavailable(arrival, ""))
+        return refusal(arrival, unavailable(arrival))
     except UnsavedError:
         raise
-    except RefusedError as error:
-        return refusal(arrival, AwsError("InternalFailure", str(error), 501))
     except ClientError as error:
         told = error.response["Error"]
         return refusal(arrival, AwsError(told["Code"], told["Message"]))
     except Exception as error:
-        _log.exception("%s of %s failed inside the local account", arrival.operation, arrival.service)
-        return refusal(arrival, _failure(arrival, f"{type(error).__name__}: {error}"))
+        blamed = blame(arrival, error)
+        if blamed.code == "InternalFailure":
+            _log.exception("%s of %s failed inside the local account", arrival.operation, arrival.service)
+        return refusal(arrival, blamed)
     if result is None:
         return None
     status, headers, content = result
     body = content.encode() if isinstance(content, str) else bytes(content)
-    if (status, content) == _NO_SERVICE:
-        return refusal(arrival, unavailable(arrival, f", which does not have {arrival.service}"))
-    if status >= _CLIENT_ERRORS and _is_page(body):
-        return refusal(arrival, _failure(arrival, f"HTTP status {status}"))
+    if status >= _CLIENT_ERRORS and arrival.method != "HEAD" and (not body or _is_page(body) or content == _NO_PLACE):
+        return refusal(arrival, _unsaid(arrival, int(status)))
     return Answer(int(status), {name: _text(value) for name, value in headers.items()}, body)
 
 
@@ -89,9 +88,18 @@ def _aws_host(arrival: Arrival, region: str) -> str:
             return f"{folder}.{region}.amazonaws.com"
 
 
-def _failure(arrival: Arrival, what: str) -> AwsError:
-    message = f"The local account failed at {arrival.operation or arrival.path} of {arrival.service}: {what}"
-    return AwsError("InternalFailure", message, 501)
+def _unsaid(arrival: Arrival, status: int) -> AwsError:
+    """The error for a status that came without words that a client could read."""
+    match status:
+        case HTTPStatus.FORBIDDEN:
+            return AwsError("AccessDenied", "Access Denied", status)
+        case HTTPStatus.NOT_FOUND if not is_s3(arrival):
+            return unavailable(arrival)
+        case _ if status < _SERVER_ERRORS:
+            phrase = HTTPStatus(status).phrase
+            return AwsError(phrase.title().replace(" ", ""), phrase, status)
+        case _:
+            return blame(arrival, RuntimeError(f"HTTP status {status}"))
 
 
 def _is_page(body: bytes) -> bool:

@@ -17,7 +17,7 @@ _SERVER_ERRORS: Final = 500
 
 def refusal(arrival: Arrival, error: AwsError) -> Answer:
     """An error as the client that sent a request can read it."""
-    match _speech(arrival):
+    match speech(arrival):
         case "json" | "rest-json":
             return refuse(error)
         case "smithy-rpc-v2-cbor":
@@ -34,11 +34,11 @@ def refusal(arrival: Arrival, error: AwsError) -> Answer:
     return Answer(error.status, {"Content-Type": "text/xml", "x-amzn-ErrorType": error.code}, content)
 
 
-def unavailable(arrival: Arrival, why: str) -> AwsError:
+def unavailable(arrival: Arrival) -> AwsError:
     """The error for an operation that nobody here has, by the code the service's protocol has for it."""
     name = arrival.operation or f"{arrival.method} {arrival.path.partition('?')[0]}"
-    message = f"The operation {name} of {arrival.service} is not available in the local account{why}."
-    match _speech(arrival):
+    message = f"The operation {name} of {arrival.service} is not available in the local account."
+    match speech(arrival):
         case "query" | "ec2":
             return AwsError("InvalidAction", message)
         case "s3":
@@ -47,16 +47,21 @@ def unavailable(arrival: Arrival, why: str) -> AwsError:
             return AwsError("UnknownOperationException", message)
 
 
-def _speech(arrival: Arrival) -> str:
+def is_s3(arrival: Arrival) -> bool:
+    """Whether a request is for S3, whose errors are like nobody else's."""
+    return arrival.service in {"s3", "s3-control"}
+
+
+def speech(arrival: Arrival) -> str:
     """The protocol of a request by its own marks, else the one its service has."""
     content_type = arrival.headers.get("content-type", "")
     if arrival.headers.get("smithy-protocol") == "rpc-v2-cbor":
         return _CBOR
     if "x-amz-target" in arrival.headers or content_type.startswith("application/x-amz-json"):
         return "json"
-    folder = folder_of(arrival.service)
-    if folder in {"s3", "s3control"}:
+    if is_s3(arrival):
         return "s3"
+    folder = folder_of(arrival.service)
     if folder in known_folders():
         protocol = str(service_model(folder).metadata["protocol"])
         return "json" if protocol == _CBOR else protocol

@@ -23,7 +23,7 @@ Answerer = Callable[[Arrival, Callable[[], Answer | None]], Answer | None]
 """`AccountFront.answer`."""
 Respond = Callable[[str, list[tuple[str, str]]], object]
 
-_OF_THE_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
+_OF_THE_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "server"})
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _JSON_TYPES: Final = ("application/x-amz-json-1.", "application/json")
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Application:
 
     def _arrival(self, environ: Environ) -> Arrival:
         headers = _headers(environ)
-        path = path_style(headers.get("host", ""), _path(environ))
+        headers["host"], path = path_style(headers.get("host", ""), _path(environ))
         return arrival_of(
             environ["REQUEST_METHOD"], path, headers, _reader(environ["wsgi.input"]), home=self._home.account
         )
@@ -79,14 +79,14 @@ class Application:
                 arrival, AwsError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
             )
         if arrival.service == SAGEMAKER and not _is_json(arrival):
-            return refusal(arrival, unavailable(arrival, ""))
+            return refusal(arrival, unavailable(arrival))
         try:
             answer = self._answer(arrival, lambda: self._forward(arrival))
         except Exception as error:
             _log.exception("%s %s failed inside the local account", arrival.method, arrival.path)
             message = f"The local account failed: {type(error).__name__}: {error}"
             return refusal(arrival, AwsError("InternalFailure", message, 500))
-        return answer if answer is not None else refusal(arrival, unavailable(arrival, ""))
+        return answer if answer is not None else refusal(arrival, unavailable(arrival))
 
     def _forward(self, arrival: Arrival) -> Answer | None:
         from mlops_sm.emulator.moto_requests import ask_moto, aws_request  # noqa: PLC0415 - SageMaker's need none of it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -11,20 +10,22 @@ from urllib.parse import parse_qs
 from mlops_sm.checks.service import service_model
 from mlops_sm.emulator.accounts import account_of, credential
 from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.server.doors import is_loopback
 from mlops_sm.emulator.server.routes import rest_operation
 from mlops_sm.emulator.service_names import SAGEMAKER, folders, known_folders, service_id
 
 _CBOR_PATH: Final = re.compile(r"/service/([^/]+)/operation/([^/]+)")
 _FORM: Final = "application/x-www-form-urlencoded"
 _S3_CONTROL_PATH: Final = "/v20180820/"
-_TARGETS: Final[Mapping[str, tuple[str, str]]] = {
-    "SageMaker": ("sagemaker", "sagemaker"),
-    "AWSCognitoIdentityService": ("cognito-identity", "cognito-identity"),
-    "AWSCognitoIdentityProviderService": ("cognito-idp", "cognito-idp"),
+_UNSIGNED_TARGETS: Final[Mapping[str, str]] = {
+    "SageMaker": "sagemaker",
+    "AWSCognitoIdentityService": "cognito-identity",
+    "AWSCognitoIdentityProviderService": "cognito-idp",
 }
-"""Folders by the first part of X-Amz-Target, for requests that need not be signed or share a signing name."""
+"""Folders by the first part of X-Amz-Target, for requests that are not signed."""
 _UNSIGNED_ACTIONS: Final = frozenset({"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"})
 _KEYED_OPERATIONS: Final = frozenset({"InvokeEndpoint", "InvokeEndpointAsync", "BatchPutMetrics"})
+_PORT: Final = re.compile(r"(.*?)((?::\d+)?)", re.DOTALL)
 _VIRTUAL_HOST: Final = re.compile(
     r"(?P<bucket>[a-z0-9][a-z0-9.\-_]*?)"
     r"\.(?:s3[a-z0-9.\-]*\.)?(?P<host>127\.0\.0\.1|localhost|s3[a-z0-9.\-]*\.amazonaws\.com)"
@@ -58,18 +59,18 @@ def arrival_of(method: str, path: str, headers: Mapping[str, str], read: Callabl
     )
 
 
-def path_style(host: str, path: str) -> str:
-    """The path with the bucket that the host names in front; `path` when it names none.
+def path_style(host: str, path: str) -> tuple[str, str]:
+    """Host and path with a bucket that the host names moved to the path; as they are when it names none.
 
     Args:
-        host: The Host header.
+        host: The Host header, perhaps with a port.
         path: The path of a request, with the query.
     """
-    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
-    found = _VIRTUAL_HOST.fullmatch(name.lower())
-    if found is None or _S3_HOST.fullmatch(name.lower()) or _is_address(name):
-        return path
-    return f"/{found['bucket']}{path}" if path.startswith("/") else f"/{found['bucket']}/{path}"
+    name, port = _PORT.fullmatch(host.lower()).groups()  # type: ignore[union-attr] # it fits every text
+    found = _VIRTUAL_HOST.fullmatch(name)
+    if found is None or _S3_HOST.fullmatch(name) or is_loopback(name):
+        return host, path
+    return found["host"] + port, f"/{found['bucket']}{path}"
 
 
 def _meant(
@@ -81,8 +82,8 @@ def _meant(
     if cbor is not None and "smithy-protocol" in headers:
         return folders(signing_name)[0], cbor[2]
     prefix, _, target = headers.get("x-amz-target", "").rpartition(".")
-    if target:
-        return _targeted(prefix, signing_name), target
+    if "x-amz-target" in headers:
+        return _targeted(prefix, target, signing_name)
     action = "" if signing_name == "s3" else _action(method, headers, query, read)
     if not signing_name:
         return ("sts", action) if action in _UNSIGNED_ACTIONS else _unsigned(method, path, query, headers)
@@ -99,20 +100,18 @@ def _meant(
     return candidates[0], ""
 
 
-def _targeted(prefix: str, signing_name: str) -> str:
-    if prefix in _TARGETS and signing_name in {"", _TARGETS[prefix][1]}:
-        return _TARGETS[prefix][0]
+def _targeted(prefix: str, target: str, signing_name: str) -> tuple[str, str]:
+    """Folder and operation of an X-Amz-Target; without operation when the prefix is none of the service's."""
+    if not signing_name:
+        return _UNSIGNED_TARGETS.get(prefix, "s3"), target
     candidates = folders(signing_name)
-    if len(candidates) == 1:
-        return candidates[0]
-    return next(
-        (
-            folder
-            for folder in candidates
-            if folder in known_folders() and service_model(folder).metadata.get("targetPrefix") == prefix
-        ),
-        candidates[0],
-    )
+    known = [folder for folder in candidates if folder in known_folders()]
+    fitting = [folder for folder in known if service_model(folder).metadata.get("targetPrefix") == prefix]
+    if fitting:
+        # Some services share even that.
+        named = [folder for folder in fitting if target in service_model(folder).operation_names]
+        return (named or fitting)[0], target
+    return candidates[0], "" if signing_name == SAGEMAKER else target
 
 
 def _unsigned(method: str, path: str, query: str, headers: Mapping[str, str]) -> tuple[str, str]:
@@ -147,11 +146,3 @@ def _action(method: str, headers: Mapping[str, str], query: str, read: Callable[
         return ""
     body = read().decode("latin-1")
     return parse_qs(body).get("Action", [""])[0] if "Action=" in body else ""
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True

@@ -1,0 +1,96 @@
+"""Whose fault it is when moto fails at a request: the client's, whose request nobody could read, or moto's.
+
+moto does not check what botocore's clients check before they send, so a request that is not theirs may fail anywhere in
+it. Only then is the request held against the service's model.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+from urllib.parse import parse_qs
+from xml.parsers import expat
+
+from mlops_sm.checks.service import Shape, service_model
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.refusals import speech, unavailable
+from mlops_sm.emulator.service_names import folder_of, known_folders
+from mlops_sm.emulator.validation import read_request
+
+_NO_XML: Final = b"<Nothing/>"
+_NOT_JSON: Final = "The request's body is not a JSON object."
+
+
+def blame(arrival: Arrival, failure: Exception) -> AwsError:
+    """The error that answers a request at which moto failed.
+
+    Its status is one that botocore does not retry: it would be no better the fifth time.
+    """
+    folder = folder_of(arrival.service)
+    if folder not in known_folders() or arrival.operation not in service_model(folder).operation_names:
+        return unavailable(arrival)
+    shape = service_model(folder).operation_model(arrival.operation).input_shape
+    found = _fault(arrival, shape) if shape is not None else None
+    if found is not None:
+        return found
+    what = f"{type(failure).__name__}: {failure}"
+    message = f"The local account failed at {arrival.operation} of {arrival.service}: {what}"
+    return AwsError("InternalFailure", message, 501)
+
+
+def _fault(arrival: Arrival, shape: Shape) -> AwsError | None:
+    """What is wrong with a request, as far as the model says; None when it looks right."""
+    # A payload is data, such as an object's content: whatever it is, it is right.
+    has_data = shape.serialization.get("payload") in shape.members and (
+        shape.members[shape.serialization["payload"]].type_name in {"blob", "string"}
+    )
+    body = b"" if has_data else arrival.read()
+    try:
+        match speech(arrival):
+            case "json":
+                read_request(_parsed(body), shape)
+            case "rest-json":
+                _require(_in_the_body(shape), set(_parsed(body)))
+            case "query" | "ec2":
+                given = parse_qs(body.decode() or arrival.path.partition("?")[2], keep_blank_values=True)
+                _require([_wire_name(shape, name) for name in shape.required_members], {n.split(".")[0] for n in given})
+            case _:
+                expat.ParserCreate().Parse(body or _NO_XML, True)
+    except AwsError as error:
+        return error
+    except expat.ExpatError:
+        return AwsError("MalformedXML", "The XML you provided was not well-formed.")
+    except UnicodeDecodeError:
+        return AwsError("MalformedQueryString", "The request's parameters are not UTF-8.")
+    return None
+
+
+def _parsed(body: bytes) -> dict[str, Json]:
+    try:
+        value = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise AwsError("SerializationException", _NOT_JSON)
+    return value
+
+
+def _require(names: list[str], given: set[str]) -> None:
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise AwsError("MissingParameter", f"The request must contain the parameter {missing[0]}.")
+
+
+def _in_the_body(shape: Shape) -> list[str]:
+    return [_wire_name(shape, name) for name in shape.required_members if not _is_elsewhere(shape, name)]
+
+
+def _is_elsewhere(shape: Shape, name: str) -> bool:
+    """Whether a member is in the path, the query or a header, or is the whole body."""
+    return "location" in shape.members[name].serialization or shape.serialization.get("payload") == name
+
+
+def _wire_name(shape: Shape, name: str) -> str:
+    return str(shape.members[name].serialization.get("name", name))
