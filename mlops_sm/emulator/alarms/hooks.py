@@ -16,9 +16,6 @@ from mlops_sm.emulator.alarms.watch import Alarms
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
 
-SERVICES: Final = frozenset({"cloudwatch", "application-auto-scaling"})
-"""Services whose requests make alarms or their data, by botocore's id."""
-
 _METRIC: Final = "MetricAlarm"
 _COMPOSITE: Final = "CompositeAlarm"
 _MOST: Final = 100
@@ -43,7 +40,7 @@ class AlarmHooks:
         self._replaced: Replaced | None = None
 
     def install(self) -> None:
-        """Be there when moto answers a request to one of `SERVICES`; a second call does nothing."""
+        """Be there when moto answers; a second call does nothing."""
         with self._lock:
             if self._replaced is None:
                 self._replaced = Replaced()

@@ -13,9 +13,6 @@ from mlops_sm.emulator.store import Scope
 from mlops_sm.emulator.timing.expressions import Dialect, ExpressionError, parse, zone
 from mlops_sm.emulator.timing.timetable import Entry, Timetable
 
-SERVICES: Final = frozenset({"eventbridge", "scheduler", "cloudformation"})
-"""Services through which schedules come and go, by botocore's id."""
-
 _PATIENCE: Final = timedelta(minutes=5)
 _LONGEST_WINDOW: Final = 1440
 _DEFAULT: Final = "default"
@@ -39,7 +36,7 @@ class ScheduleHooks:
         self._replaced: Replaced | None = None
 
     def install(self) -> None:
-        """Be there when moto answers a request to one of `SERVICES`; a second call does nothing."""
+        """Be there when moto answers; a second call does nothing."""
         with self._lock:
             if self._replaced is None:
                 self._replaced = Replaced()

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final
 
-from mlops_sm.emulator.alarms.hooks import SERVICES as ALARM_SERVICES
-from mlops_sm.emulator.alarms.hooks import AlarmHooks
-from mlops_sm.emulator.alarms.watch import Alarms
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.database import Database
 from mlops_sm.emulator.events import Deliveries
-from mlops_sm.emulator.timing.firing import Firing
-from mlops_sm.emulator.timing.hooks import SERVICES as SCHEDULE_SERVICES
-from mlops_sm.emulator.timing.hooks import ScheduleHooks
-from mlops_sm.emulator.timing.timetable import Timetable
+
+if TYPE_CHECKING:
+    from mlops_sm.emulator.alarms.hooks import AlarmHooks
+    from mlops_sm.emulator.timing.hooks import ScheduleHooks
+
+_OF_SCHEDULES: Final = frozenset({"eventbridge", "scheduler", "cloudformation"})
+"""Services through which schedules come and go, by botocore's id."""
+_OF_ALARMS: Final = frozenset({"cloudwatch", "application-auto-scaling"})
+"""Services whose requests make alarms or their data."""
 
 
 class TimeWork:
-    """An account's schedules and alarms.
+    """An account's schedules and alarms; each is there from the first request, or state, that has any.
 
     Args:
-        database: Keeps the timetable and the history of alarms.
+        database: Keeps the timetable, and which alarms there are with their history.
         clock: The account's.
         deliveries: Takes what is to be sent.
         changing: Around changes of moto's state that no request makes.
@@ -39,32 +43,66 @@ class TimeWork:
         changing: Callable[[], AbstractContextManager[None]],
         new_id: Callable[[int], str],
     ) -> None:
+        self._database = database
         self._clock = clock
-        self._timetable = Timetable(database, clock)
-        self._schedule_hooks = ScheduleHooks(self._timetable, clock)
-        self._firing = Firing(
-            sender=deliveries,
-            target=self._schedule_hooks.target,
-            new_id=new_id,
-            new_event_id=lambda: str(uuid.uuid4()),
-        )
-        self._alarms = Alarms(database, clock, deliveries, changing)
-        self._alarm_hooks = AlarmHooks(self._alarms, clock)
+        self._deliveries = deliveries
+        self._changing = changing
+        self._new_id = new_id
+        self._lock = threading.Lock()
+        self._schedules: ScheduleHooks | None = None
+        self._alarms: AlarmHooks | None = None
 
     def notice(self, arrival: Arrival) -> None:
         """Be there when moto answers a request that may concern a schedule or an alarm."""
-        if arrival.service in SCHEDULE_SERVICES:
-            self._schedule_hooks.install()
-        if arrival.service in ALARM_SERVICES:
-            self._alarm_hooks.install()
+        if arrival.service in _OF_SCHEDULES:
+            self._have_schedules().install()
+        if arrival.service in _OF_ALARMS:
+            self._have_alarms().install()
 
     def begin(self) -> None:
         """Do from now on what becomes due."""
-        self._timetable.begin(self._firing)
-        self._clock.attend(self._alarms)
+        if self._database.query("SELECT 1 FROM schedules LIMIT 1"):
+            self._have_schedules()
+        if self._database.query("SELECT 1 FROM alarms LIMIT 1"):
+            self._have_alarms()
 
     def close(self) -> None:
         """Do nothing more, and give moto its own methods back."""
         self._clock.close()
-        self._schedule_hooks.remove()
-        self._alarm_hooks.remove()
+        with self._lock:
+            if self._schedules is not None:
+                self._schedules.remove()
+            if self._alarms is not None:
+                self._alarms.remove()
+
+    def _have_schedules(self) -> ScheduleHooks:
+        with self._lock:
+            if self._schedules is None:
+                # 20 ms that accounts without schedules do without.
+                from mlops_sm.emulator.timing.firing import Firing  # noqa: PLC0415 - see above
+                from mlops_sm.emulator.timing.hooks import ScheduleHooks  # noqa: PLC0415 - see above
+                from mlops_sm.emulator.timing.timetable import Timetable  # noqa: PLC0415 - see above
+
+                timetable = Timetable(self._database, self._clock)
+                self._schedules = ScheduleHooks(timetable, self._clock)
+                timetable.begin(
+                    Firing(
+                        sender=self._deliveries,
+                        target=self._schedules.target,
+                        new_id=self._new_id,
+                        new_event_id=lambda: str(uuid.uuid4()),
+                    )
+                )
+            return self._schedules
+
+    def _have_alarms(self) -> AlarmHooks:
+        with self._lock:
+            if self._alarms is None:
+                # 40 ms that accounts without alarms do without.
+                from mlops_sm.emulator.alarms.hooks import AlarmHooks  # noqa: PLC0415 - see above
+                from mlops_sm.emulator.alarms.watch import Alarms  # noqa: PLC0415 - see above
+
+                alarms = Alarms(self._database, self._clock, self._deliveries, self._changing)
+                self._alarms = AlarmHooks(alarms, self._clock)
+                self._clock.attend(alarms)
+            return self._alarms
