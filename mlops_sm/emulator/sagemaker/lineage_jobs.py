@@ -94,7 +94,7 @@ def _processing(job: Entity) -> JobFacts:
 
 def _training(job: Entity) -> JobFacts:
     body = job.body
-    algorithm = body["AlgorithmSpecification"]
+    algorithm = body.get("AlgorithmSpecification") or {}
     image = algorithm.get("TrainingImage") or algorithm.get("AlgorithmName")
     reason = body.get("FailureReason") or ""
     model = (body.get("ModelArtifacts") or {}).get("S3ModelArtifacts")

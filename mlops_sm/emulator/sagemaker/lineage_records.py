@@ -162,10 +162,12 @@ class LineageRecorder:
             self._link(self._artifact(job, uri, kind), made.arn, "ContributedTo", job)
         for uri, kind in facts.products():
             self._link(made.arn, self._artifact(job, uri, kind), "Produced", job)
-        for metric in job.body.get("FinalMetricDataList") or []:
-            if math.isfinite(metric["Value"]):
-                point = Point(None, metric["Timestamp"], metric["Value"])
-                self._metrics.put(made.arn, metric["MetricName"], job.arn, [point])
+        series = job.body.get("MetricSeries") or []
+        for name, time, value in series:
+            if math.isfinite(value):
+                self._metrics.put(made.arn, name, job.arn, [Point(None, time, value)])
+        if series:
+            self._store.save(job.with_body({"MetricSeries": None}, modified=job.modified))
 
     # ------------------------------------------------------------------ model packages
 

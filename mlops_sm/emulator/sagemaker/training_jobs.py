@@ -171,6 +171,8 @@ def _finish(entity: Entity, outcome: JobOutcome, now: float) -> Entity:
             "FailureReason": outcome.failure_reason,
             "ModelArtifacts": artifacts,
             "FinalMetricDataList": metrics or None,
+            # Whoever records the job's metrics takes it out again.
+            "MetricSeries": [[each.name, each.timestamp.timestamp(), each.value] for each in outcome.metrics] or None,
             _TRANSITIONS: transitions,
         },
         modified=now,

@@ -71,11 +71,18 @@ def test_a_training_job_has_a_component_with_its_metrics(account: Any) -> None:
     assert described["Status"]["Message"] == "Status: Completed, secondary status: Completed, failure reason: ."
     assert described["OutputArtifacts"] == {"SageMaker.ModelArtifact": {"Value": model}}
     (metric,) = described["Metrics"]
-    assert (metric["MetricName"], metric["Last"], metric["SourceArn"]) == (
-        "loss",
-        0.25,
-        described["Source"]["SourceArn"],
-    )
+    job = described["Source"]["SourceArn"]
+    assert (metric["MetricName"], metric["SourceArn"], metric["Count"]) == ("loss", job, 2)
+    assert (metric["Min"], metric["Max"], metric["Last"]) == (0.25, 0.5, 0.25)
+    query = {
+        "MetricName": "loss",
+        "ResourceArn": job,
+        "MetricStat": "Count",
+        "Period": "OneHour",
+        "XAxisType": "Timestamp",
+    }
+    (got,) = account.local.client("sagemaker-metrics").batch_get_metrics(MetricQueries=[query])["MetricQueryResults"]
+    assert sum(got["MetricValues"]) == 2
     assert sources(account, described["TrialComponentArn"], "Descendants", Types=["Model"]) == [model]
     found = account.sagemaker.search(
         Resource="ExperimentTrialComponent",
