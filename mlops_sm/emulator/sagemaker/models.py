@@ -22,6 +22,11 @@ def create_model(call: Call) -> dict[str, Json]:
         raise invalid("The request has neither a PrimaryContainer nor Containers.")
     name, now = request["ModelName"], call.now()
     body = {"EnableNetworkIsolation": False, **call.members()}
+    primary = [body["PrimaryContainer"]] if "PrimaryContainer" in body else []
+    for container in [*primary, *(body.get("Containers") or [])]:
+        _check_container(call, container)
+        # As DescribeModel shows every container.
+        container.setdefault("Mode", "SingleModel")
     entity = Entity(
         scope=call.scope,
         kind=Kind.MODEL,
@@ -36,6 +41,16 @@ def create_model(call: Call) -> dict[str, Json]:
             raise invalid(f'Cannot create already existing model "{entity.arn}".')
         tag_new(call, entity.arn)
     return {"ModelArn": entity.arn}
+
+
+def _check_container(call: Call, container: Mapping[str, Json]) -> None:
+    """API reference, ContainerDefinition: an image, or a model package that is there."""
+    package = container.get("ModelPackageName")
+    if package is None:
+        if "Image" not in container:
+            raise invalid("A container needs an Image or a ModelPackageName.")
+        return
+    find(call, Kind.MODEL_PACKAGE, package, lambda arn: invalid(f"ModelPackage {arn} does not exist."))
 
 
 def describe_model(call: Call) -> dict[str, Json]:

@@ -1,78 +1,41 @@
-"""The model registry: package groups, and packages with their versions and approval."""
+"""Model packages: versions of groups and packages of their own, with their approval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import Listing, list_page
+from mlops_sm.emulator.sagemaker.package_groups import LAST_VERSION, group_of
 from mlops_sm.emulator.sagemaker.tags import tag_new
 from mlops_sm.emulator.service import Call, Operation, find, once, plain_name
 from mlops_sm.emulator.store import Condition, Entity, Kind
 
 _PENDING: Final = "PendingManualApproval"
 _APPROVAL: Final = "ModelApprovalStatus"
-_MERGED: Final = (
+_PROPERTIES: Final = "CustomerMetadataProperties"
+_SPECIFICATIONS: Final = "AdditionalInferenceSpecifications"
+_CARD: Final = "ModelCard"
+_CONTENT: Final = "ModelCardContent"
+_REPLACED: Final = (
     "ModelApprovalStatus",
     "ModelPackageRegistrationType",
     "ApprovalDescription",
     "InferenceSpecification",
     "SourceUri",
-    "ModelCard",
     "ModelLifeCycle",
 )
 """Members of UpdateModelPackage that replace what is there; an absent one leaves it alone."""
-
-
-def create_model_package_group(call: Call) -> dict[str, Json]:
-    """Keep a group for the versions of one model."""
-    name, now = call.request["ModelPackageGroupName"], call.now()
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.MODEL_PACKAGE_GROUP,
-        name=name,
-        arn=call.scope.arn(Kind.MODEL_PACKAGE_GROUP, name),
-        created=now,
-        modified=now,
-        body={**call.members(), "ModelPackageGroupStatus": "Completed", "LastVersion": 0},
-    )
-    with call.store.transaction():
-        if not call.store.add(entity):
-            raise invalid(f"Model Package Group already exists: {entity.arn}")
-        tag_new(call, entity.arn)
-    return {"ModelPackageGroupArn": entity.arn}
-
-
-def describe_model_package_group(call: Call) -> dict[str, Json]:
-    """A group."""
-    entity = _group(call, call.request["ModelPackageGroupName"])
-    return {**_group_summary(entity), **entity.body, "CreatedBy": {}}
-
-
-def list_model_package_groups(call: Call) -> dict[str, Json]:
-    """One page of groups."""
-    if call.request.get("CrossAccountFilterOption") == "CrossAccount":
-        return {"ModelPackageGroupSummaryList": []}
-    return list_page(call, _GROUPS)
-
-
-def delete_model_package_group(call: Call) -> dict[str, Json]:
-    """Forget a group that holds no packages."""
-    with call.store.transaction():
-        group = _group(call, call.request["ModelPackageGroupName"])
-        if call.store.select(group.scope, Kind.MODEL_PACKAGE, parent=group.name, limit=1):
-            raise AwsError(
-                "ConflictException",
-                f"Cannot delete {group.arn}: the model package group still contains model packages.",
-            )
-        call.store.delete(group)
-    return {}
+_MAX_PROPERTIES: Final = 50
+_MAX_SPECIFICATIONS: Final = 15
+"""API reference, UpdateModelPackage."""
 
 
 def create_model_package(call: Call) -> dict[str, Json]:
-    """Register a version in a group, or an unversioned package."""
+    """Register a version in a group, or a package of its own."""
     request = call.request
     if "ModelPackageName" in request and "ModelPackageGroupName" in request:
         raise invalid(
@@ -81,6 +44,12 @@ def create_model_package(call: Call) -> dict[str, Json]:
         )
     if "ModelPackageName" not in request and "ModelPackageGroupName" not in request:
         raise invalid("Missing ARN.")
+    validation = request.get("ValidationSpecification") or {}
+    if validation.get("ValidationProfiles") and request.get("SkipModelValidation") != "All":
+        # Its profiles are batch transform jobs, which do not run here.
+        call.refuse_members("ValidationSpecification")
+    _check_card(request.get(_CARD))
+    _check_specifications(request.get(_SPECIFICATIONS) or [])
     return once(call, lambda: {"ModelPackageArn": _add(call).arn})
 
 
@@ -99,8 +68,8 @@ def _add(call: Call) -> Entity:
         return entity
     if call.request.get("Tags"):
         raise invalid("Tags are not supported for versioned model packages: put them on the model package group.")
-    group = _group(call, call.request["ModelPackageGroupName"])
-    version = group.body["LastVersion"] + 1
+    group = group_of(call, call.request["ModelPackageGroupName"])
+    version = group.body[LAST_VERSION] + 1
     approval = call.request.get(_APPROVAL, _PENDING)
     body |= {
         "ModelPackageGroupName": group.name,
@@ -119,7 +88,7 @@ def _add(call: Call) -> Entity:
         status=approval,
         body=body,
     )
-    call.store.save(group.with_body({"LastVersion": version}, modified=now))
+    call.store.save(group.with_body({LAST_VERSION: version}, modified=now))
     call.store.add(entity)
     return entity
 
@@ -137,40 +106,58 @@ def describe_model_package(call: Call) -> dict[str, Json]:
     }
     if entity.modified > entity.created:
         described |= {"LastModifiedTime": entity.modified, "LastModifiedBy": {}}
+    if call.request.get("IncludedData") == "MetadataOnly" and _CARD in described:
+        described[_CARD] = {name: value for name, value in described[_CARD].items() if name != _CONTENT}
     return described
 
 
+def batch_describe_model_package(call: Call) -> dict[str, Json]:
+    """Versions by their ARNs; an ARN that names none is among the errors."""
+    found: dict[str, Json] = {}
+    errors: dict[str, Json] = {}
+    for arn in call.request["ModelPackageArnList"]:
+        entity = call.store.by_arn(arn)
+        if entity is not None and entity.kind is Kind.MODEL_PACKAGE and entity.parent:
+            found[arn] = {"InferenceSpecification": {}, **_summary(entity)}
+        else:
+            errors[arn] = {"ErrorCode": "ValidationException", "ErrorResponse": f"ModelPackage {arn} does not exist."}
+    return {"ModelPackageSummaries": found, "BatchDescribeModelPackageErrorMap": errors or None}
+
+
 def list_model_packages(call: Call) -> dict[str, Json]:
-    """One page of packages: those of a group, or by default the unversioned ones."""
+    """One page of packages: those of a group, or by default the ones without."""
+    conditions: list[Condition] = []
+    if "NameContains" in call.request:
+        # A version's number is no part of a name.
+        conditions = [Condition("(parent = '' OR instr(parent, ?) > 0)", call.request["NameContains"])]
     group = call.request.get("ModelPackageGroupName")
     if group is not None:
-        return list_page(call, _PACKAGES, parent=_group(call, group).name)
+        return list_page(call, _LISTING, parent=group_of(call, group).name, conditions=conditions)
     match call.request.get("ModelPackageType", "Unversioned"):
         case "Unversioned":
-            return list_page(call, _PACKAGES, parent="")
+            return list_page(call, _LISTING, parent="", conditions=conditions)
         case "Versioned":
-            return list_page(call, _PACKAGES, conditions=[Condition("parent <> ?", "")])
+            return list_page(call, _LISTING, conditions=[*conditions, Condition("parent <> ?", "")])
         case _:
-            return list_page(call, _PACKAGES)
+            return list_page(call, _LISTING, conditions=conditions)
 
 
 def update_model_package(call: Call) -> dict[str, Json]:
     """Change what the request names and nothing else."""
     request = call.request
+    _check_card(request.get(_CARD))
 
     def update() -> dict[str, Json]:
         entity = _package(call, request["ModelPackageArn"])
-        changes: dict[str, Json] = {name: request[name] for name in _MERGED if name in request}
-        properties = dict(entity.body.get("CustomerMetadataProperties") or {})
-        properties |= request.get("CustomerMetadataProperties") or {}
-        for key in request.get("CustomerMetadataPropertiesToRemove") or []:
-            properties.pop(key, None)
-        changes["CustomerMetadataProperties"] = properties or None
+        changes: dict[str, Json] = {name: request[name] for name in _REPLACED if name in request}
+        changes[_PROPERTIES] = _properties(entity, request) or None
+        if _CARD in request:
+            changes[_CARD] = {**(entity.body.get(_CARD) or {}), **request[_CARD]}
         more = request.get("AdditionalInferenceSpecificationsToAdd") or []
         if more:
-            have = entity.body.get("AdditionalInferenceSpecifications") or []
-            changes["AdditionalInferenceSpecifications"] = [*have, *more]
-        status = changes.get(_APPROVAL, entity.status)
+            changes[_SPECIFICATIONS] = [*(entity.body.get(_SPECIFICATIONS) or []), *more]
+            _check_specifications(changes[_SPECIFICATIONS])
+        status = changes.get(_APPROVAL, entity.status) if entity.parent else entity.status
         call.store.save(entity.with_body(changes, modified=call.now(), status=status))
         return {"ModelPackageArn": entity.arn}
 
@@ -179,12 +166,9 @@ def update_model_package(call: Call) -> dict[str, Json]:
 
 def delete_model_package(call: Call) -> dict[str, Json]:
     """Forget a package; its version's number is not given again."""
-    call.store.delete(_package(call, call.request["ModelPackageName"]))
+    with call.store.transaction():
+        call.store.delete(_package(call, call.request["ModelPackageName"]))
     return {}
-
-
-def _group(call: Call, value: str) -> Entity:
-    return find(call, Kind.MODEL_PACKAGE_GROUP, value, lambda arn: invalid(f"ModelPackageGroup {arn} does not exist."))
 
 
 def _package(call: Call, value: str) -> Entity:
@@ -193,31 +177,49 @@ def _package(call: Call, value: str) -> Entity:
     return find(call, Kind.MODEL_PACKAGE, arn, lambda missing: invalid(f"ModelPackage {missing} does not exist."))
 
 
-def _group_summary(entity: Entity) -> dict[str, Json]:
-    return {
-        "ModelPackageGroupName": entity.name,
-        "ModelPackageGroupArn": entity.arn,
-        "ModelPackageGroupDescription": entity.body.get("ModelPackageGroupDescription"),
-        "CreationTime": entity.created,
-        "ModelPackageGroupStatus": entity.body["ModelPackageGroupStatus"],
-        "ManagedConfiguration": entity.body.get("ManagedConfiguration"),
-    }
+def _properties(entity: Entity, request: Mapping[str, Json]) -> dict[str, Json]:
+    properties = dict(entity.body.get(_PROPERTIES) or {})
+    properties |= request.get(_PROPERTIES) or {}
+    for key in request.get("CustomerMetadataPropertiesToRemove") or []:
+        properties.pop(key, None)
+    if len(properties) > _MAX_PROPERTIES:
+        raise invalid(f"{_PROPERTIES} can hold up to {_MAX_PROPERTIES} properties, not {len(properties)}.")
+    return properties
 
 
-def _package_summary(entity: Entity) -> dict[str, Json]:
+def _check_specifications(specifications: Sequence[Mapping[str, Json]]) -> None:
+    if len(specifications) > _MAX_SPECIFICATIONS:
+        raise invalid(
+            f"Total number of additional Inference Specifications can not exceed {_MAX_SPECIFICATIONS}, "
+            f"not {len(specifications)}."
+        )
+    names = [specification["Name"] for specification in specifications]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise invalid(f"Names of additional Inference Specifications must be unique: {', '.join(repeated)}.")
+
+
+def _check_card(card: Mapping[str, Json] | None) -> None:
+    if card is None or _CONTENT not in card:
+        return
+    try:
+        content = json.loads(card[_CONTENT])
+    except ValueError as error:
+        raise invalid(f"{_CONTENT} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise invalid(f"{_CONTENT} is not a JSON object.")
+
+
+def _summary(entity: Entity) -> dict[str, Json]:
     return {**entity.body, "ModelPackageArn": entity.arn, "CreationTime": entity.created}
 
 
-_GROUPS: Final = Listing(kind=Kind.MODEL_PACKAGE_GROUP, member="ModelPackageGroupSummaryList", summary=_group_summary)
-_PACKAGES: Final = Listing(kind=Kind.MODEL_PACKAGE, member="ModelPackageSummaryList", summary=_package_summary)
+_LISTING: Final = Listing(kind=Kind.MODEL_PACKAGE, member="ModelPackageSummaryList", summary=_summary)
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
-    "CreateModelPackageGroup": create_model_package_group,
-    "DescribeModelPackageGroup": describe_model_package_group,
-    "ListModelPackageGroups": list_model_package_groups,
-    "DeleteModelPackageGroup": delete_model_package_group,
     "CreateModelPackage": create_model_package,
     "DescribeModelPackage": describe_model_package,
+    "BatchDescribeModelPackage": batch_describe_model_package,
     "ListModelPackages": list_model_packages,
     "UpdateModelPackage": update_model_package,
     "DeleteModelPackage": delete_model_package,

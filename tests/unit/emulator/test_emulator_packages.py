@@ -198,3 +198,130 @@ def test_groups_are_listed(account: Any) -> None:
     assert names(SortBy="Name") == ["a", "b"]
     assert names(NameContains="a") == ["a"]
     assert names(CrossAccountFilterOption="CrossAccount") == []
+
+
+def test_a_group_has_a_policy(account: Any) -> None:
+    """PutModelPackageGroupPolicy and its like; the words are those that AWS's CloudFormation handlers match on."""
+    sagemaker = account.sagemaker
+    policy = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*"}]}'
+    with pytest.raises(ClientError, match=f"ValidationException.*Cannot find Model Package Group: {GROUP}g"):
+        sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy=policy)
+    group(account)
+    for operation in (sagemaker.get_model_package_group_policy, sagemaker.delete_model_package_group_policy):
+        with pytest.raises(ClientError, match=f"ValidationException.*Cannot find resource policy for: {GROUP}g"):
+            operation(ModelPackageGroupName="g")
+    with pytest.raises(ClientError, match="ResourcePolicy is not a policy"):
+        sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy="{")
+    answer = sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy=policy)
+    assert answer["ModelPackageGroupArn"] == f"{GROUP}g"
+    assert sagemaker.get_model_package_group_policy(ModelPackageGroupName="g")["ResourcePolicy"] == policy
+    assert "ResourcePolicy" not in sagemaker.describe_model_package_group(ModelPackageGroupName="g")
+    sagemaker.delete_model_package_group_policy(ModelPackageGroupName="g")
+    sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy=policy)
+    sagemaker.delete_model_package_group(ModelPackageGroupName="g")
+    group(account)
+    with pytest.raises(ClientError, match="Cannot find resource policy"):
+        sagemaker.get_model_package_group_policy(ModelPackageGroupName="g")
+
+
+def test_versions_are_described_in_batches(account: Any) -> None:
+    group(account)
+    first, second = register(account), register(account, ModelApprovalStatus="Approved")
+    alone = account.sagemaker.create_model_package(ModelPackageName="alone", InferenceSpecification=SPECIFICATION)
+    missing = f"{PACKAGE}g/9"
+    answer = account.sagemaker.batch_describe_model_package(
+        ModelPackageArnList=[first, second, missing, alone["ModelPackageArn"]]
+    )
+    found = answer["ModelPackageSummaries"]
+    assert set(found) == {first, second}
+    assert found[second]["ModelApprovalStatus"] == "Approved"
+    assert found[second]["ModelPackageVersion"] == 2
+    assert found[first]["InferenceSpecification"]["Containers"][0]["Image"] == "python:3.11"
+    errors = answer["BatchDescribeModelPackageErrorMap"]
+    assert set(errors) == {missing, alone["ModelPackageArn"]}
+    assert errors[missing] == {
+        "ErrorCode": "ValidationException",
+        "ErrorResponse": f"ModelPackage {missing} does not exist.",
+    }
+
+
+def test_a_card_is_merged_and_left_out_when_only_metadata_is_asked_for(account: Any) -> None:
+    group(account)
+    card = {"ModelCardContent": '{"model_overview": {}}', "ModelCardStatus": "Draft"}
+    arn = register(account, ModelCard=card)
+    account.sagemaker.update_model_package(ModelPackageArn=arn, ModelCard={"ModelCardStatus": "Approved"})
+    assert describe(account, arn)["ModelCard"] == {**card, "ModelCardStatus": "Approved"}
+    metadata = account.sagemaker.describe_model_package(ModelPackageName=arn, IncludedData="MetadataOnly")
+    assert metadata["ModelCard"] == {"ModelCardStatus": "Approved"}
+    for content in ("{", "[]"):
+        with pytest.raises(ClientError, match="ModelCardContent is not"):
+            register(account, ModelCard={"ModelCardContent": content})
+        with pytest.raises(ClientError, match="ModelCardContent is not"):
+            account.sagemaker.update_model_package(ModelPackageArn=arn, ModelCard={"ModelCardContent": content})
+
+
+def test_limits_hold_for_what_updates_add(account: Any) -> None:
+    group(account)
+    arn = register(account, CustomerMetadataProperties={f"k{number}": "v" for number in range(50)})
+    update = account.sagemaker.update_model_package
+    with pytest.raises(ClientError, match="up to 50 properties"):
+        update(ModelPackageArn=arn, CustomerMetadataProperties={"more": "v"})
+    update(
+        ModelPackageArn=arn, CustomerMetadataProperties={"more": "v"}, CustomerMetadataPropertiesToRemove=["k0", "k1"]
+    )
+    assert len(describe(account, arn)["CustomerMetadataProperties"]) == 49
+    extra = [{"Name": f"s{number}", **SPECIFICATION} for number in range(15)]
+    update(ModelPackageArn=arn, AdditionalInferenceSpecificationsToAdd=extra)
+    with pytest.raises(ClientError, match="can not exceed 15"):
+        update(ModelPackageArn=arn, AdditionalInferenceSpecificationsToAdd=[{"Name": "s15", **SPECIFICATION}])
+    with pytest.raises(ClientError, match="must be unique: s0"):
+        register(account, AdditionalInferenceSpecifications=[extra[0], extra[0]])
+
+
+def test_a_life_cycle_and_a_source_are_replaced(account: Any) -> None:
+    group(account)
+    arn = register(account, ModelLifeCycle={"Stage": "Development", "StageStatus": "InProgress"})
+    stage = {"Stage": "Production", "StageStatus": "Approved", "StageDescription": "live"}
+    account.sagemaker.update_model_package(
+        ModelPackageArn=arn, ModelLifeCycle=stage, SourceUri="s3://bucket/source", ApprovalDescription="good"
+    )
+    described = describe(account, arn)
+    assert (described["ModelLifeCycle"], described["SourceUri"]) == (stage, "s3://bucket/source")
+    assert described["ApprovalDescription"] == "good"
+    assert described["ModelApprovalStatus"] == "PendingManualApproval"
+    summary = account.sagemaker.list_model_packages(ModelPackageGroupName="g")["ModelPackageSummaryList"][0]
+    assert summary["ModelLifeCycle"] == stage
+
+
+def test_a_validation_that_would_run_a_transform_job_is_refused(account: Any) -> None:
+    group(account)
+    transform = {
+        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}},
+        "TransformOutput": {"S3OutputPath": "s3://b/out"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+    specification = {
+        "ValidationRole": account.role,
+        "ValidationProfiles": [{"ProfileName": "p", "TransformJobDefinition": transform}],
+    }
+    with pytest.raises(ClientError, match="ValidationSpecification: not available in the local account"):
+        register(account, ValidationSpecification=specification)
+    arn = register(account, ValidationSpecification=specification, SkipModelValidation="All")
+    assert describe(account, arn)["SkipModelValidation"] == "All"
+
+
+def test_a_versions_number_is_no_part_of_its_name(account: Any) -> None:
+    for name in ("lending", "loans1"):
+        group(account, name)
+        register(account, name)
+    listed = account.sagemaker.list_model_packages(ModelPackageType="Versioned", NameContains="1")
+    assert [each["ModelPackageGroupName"] for each in listed["ModelPackageSummaryList"]] == ["loans1"]
+
+
+def test_a_package_is_described_by_the_arn_of_another_region(account: Any) -> None:
+    group(account)
+    arn = register(account)
+    elsewhere = account.local.client("sagemaker", region="eu-west-1")
+    assert elsewhere.describe_model_package(ModelPackageName=arn)["ModelPackageArn"] == arn
+    with pytest.raises(ClientError, match="does not exist"):
+        elsewhere.describe_model_package(ModelPackageName="g/1")
