@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from mlops_sm import naming
 from mlops_sm.cli import servers
 from mlops_sm.cli.outside import Outside
-from mlops_sm.cli.servers import Server
+from mlops_sm.cli.servers import SDK_DEFAULTS
 from mlops_sm.cli.ui import moment
 from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.operations.variables import SDK_VARIABLE, client_variables
 
 _LOOK_AROUND: Final = 0.05
 _PATIENCE: Final = 60.0
@@ -67,24 +66,13 @@ def tell_variables(outside: Outside, state: Path) -> int:
     server = servers.find(state)
     if server is None:
         return _none(outside, state)
-    variables = client_variables(server)
+    variables = client_variables(server.url, server.account, server.region)
+    variables[SDK_VARIABLE] = str((state / SDK_DEFAULTS).resolve())
     for name, value in variables.items():
         outside.ui.result(f"export {name}={shlex.quote(value)}")
     outside.ui.result(f"unset {' '.join(_UNSET)}")
     outside.ui.data(variables)
     return 0
-
-
-def client_variables(server: Server) -> Mapping[str, str]:
-    """What leads any AWS client to a server."""
-    return {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": naming.local_access_key(server.account),
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": server.region,
-        "AWS_DEFAULT_REGION": server.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
 
 
 def end(outside: Outside, state: Path) -> int:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 FILE_NAME: Final = "server.json"
 """In the state directory, from the server's start to its end."""
+SDK_DEFAULTS: Final = "sagemaker.yaml"
+"""Beside it: what the SageMaker SDK is told about the account."""
 LOCK_NAME: Final = "lock"
 """Held by whoever owns the state directory, with its process id and command in it."""
 _PATIENCE: Final = 3.0

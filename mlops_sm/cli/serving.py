@@ -23,6 +23,7 @@ from mlops_sm.cli.local_accounts import Embedded, open_embedded
 from mlops_sm.cli.outside import Outside
 from mlops_sm.cli.servers import Server
 from mlops_sm.errors import InputError, Problem, RefusedError
+from mlops_sm.operations.variables import sdk_defaults
 from mlops_sm.project import LOCAL, Environment
 
 _STDIN: Final = 0
@@ -133,6 +134,7 @@ def _announce(outside: Outside, wanted: Serving, opened: Embedded, environment: 
         account=environment.account,
         region=environment.region,
     )
+    (state / servers.SDK_DEFAULTS).write_text(sdk_defaults(server.account, server.region), encoding="utf-8")
     servers.announce(state, server)
     reach = f" --state {shlex.quote(str(state))}" if wanted.state is not None else ""
     outside.ui.say(f"local account {environment.account} in {state}; Ctrl-C ends it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mlops_sm import naming
+from mlops_sm.operations.variables import default_bucket
 
 if TYPE_CHECKING:
     import boto3
+
+    from mlops_sm.operations.runs import Execution
 
 ROLE_NAME: Final = "SageMakerExecutionRole"
 """Of the role that `OpenAccount.role_arn` makes."""
@@ -114,7 +118,29 @@ class OpenAccount:
     @cached_property
     def bucket(self) -> str:
         """The bucket that the SageMaker SDK uses unless it is told another, there from the moment somebody asks."""
-        return self.ensure_bucket(f"sagemaker-{self.region}-{self.account_id}")
+        return self.ensure_bucket(default_bucket(self.account_id, self.region))
+
+    def wait(self, execution_arn: str, *, timeout_in_seconds: float = 600) -> Execution:
+        """Wait until a pipeline execution has ended; its status, its steps and why it failed.
+
+        Raises:
+            TimeoutError: It still runs.
+        """
+        from mlops_sm.operations import runs  # noqa: PLC0415 - boto3: not for `pytest --help`
+        from mlops_sm.operations.clients import Clients  # noqa: PLC0415 - as above
+
+        region, account_id = execution_arn.split(":")[3:5]
+        clients = Clients(lambda service: self.client(service, region, account_id=account_id))
+        deadline = time.monotonic() + timeout_in_seconds
+
+        def sleep(seconds: float) -> None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{execution_arn} still runs after {timeout_in_seconds:g} s")
+            time.sleep(seconds)
+
+        for _ in runs.follow(clients, execution_arn, pace=runs.LOCAL_PACE, sleep=sleep):
+            pass
+        return runs.show(clients, execution_arn)
 
     def ensure_bucket(self, name: str, *, versioned: bool = True) -> str:
         """Make a bucket unless it exists; its name.
@@ -166,7 +192,7 @@ def local_account(
         InputError: The project around the current folder is wrong, or an image stands for something unknown (E410).
     """
     from mlops_sm.testing import backings  # noqa: PLC0415 - `pytest --help` loads the plugin and opens nothing
-    from mlops_sm.testing.variables import client_variables, set_variables  # noqa: PLC0415 - as above
+    from mlops_sm.testing.variables import all_variables, set_variables  # noqa: PLC0415 - as above
 
     with ExitStack() as closing:
         folder = Path(
@@ -180,6 +206,6 @@ def local_account(
         )
         backing = closing.enter_context(backings.open_backing(opening, folder, own_process=own_process))
         account = OpenAccount(opening.state, account_id, region, backing)
-        variables = client_variables(account.endpoint_url, account_id=account_id, region=region, folder=folder)
+        variables = all_variables(account.endpoint_url, account_id=account_id, region=region, folder=folder)
         closing.enter_context(set_variables(variables))
         yield account

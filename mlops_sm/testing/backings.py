@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mlops_sm import naming
-from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.errors import InputError, Problem, RefusedError
 from mlops_sm.operations.clients import endpoint_session
 from mlops_sm.operations.resources import ensure_bucket, ensure_role
 from mlops_sm.project import find_project_file, load_project
@@ -167,7 +167,7 @@ def _ready(server: subprocess.Popen[str], log: Path) -> str:
     said = log.read_text(errors="replace")
     problems = [Problem(*found) for found in _PROBLEM.findall(said)]
     if problems:
-        raise RefusedError(*problems)
+        raise (InputError if server.returncode == InputError.exit_code else RefusedError)(*problems)
     what = f"the account's own process ended with exit code {server.returncode}: {said.strip()[-2000:]}"
     raise RefusedError(
         Problem("E137", "local_account", what, "See what it said; mlops-sm doctor looks at the machine.")

@@ -11,21 +11,14 @@ from typing import Final
 import boto3
 import botocore.session
 
-from mlops_sm import naming
 from mlops_sm.checks.service import data_loader
+from mlops_sm.operations.variables import SDK_VARIABLE, client_variables, sdk_defaults
 
 _NO_PROXY: Final = "127.0.0.1,localhost"
-_TELEMETRY_OFF: Final = """\
-SchemaVersion: "1.0"
-SageMaker:
-  PythonSDK:
-    Modules:
-      TelemetryOptOut: true
-"""
-"""Source: "Configuring and using defaults with the SageMaker Python SDK"; versions 2 and 3 read the same file."""
+_USERS_DEFAULTS: Final = "SAGEMAKER_USER_CONFIG_OVERRIDE"
 
 
-def client_variables(url: str, *, account_id: str, region: str, folder: Path) -> dict[str, str]:
+def all_variables(url: str, *, account_id: str, region: str, folder: Path) -> dict[str, str]:
     """What AWS clients and the SageMaker SDK are to find in their environment.
 
     Args:
@@ -34,22 +27,16 @@ def client_variables(url: str, *, account_id: str, region: str, folder: Path) ->
         region: The region of clients that name none.
         folder: Where the files that the variables name are put.
     """
-    configuration = folder / "sagemaker.yaml"
-    configuration.write_text(_TELEMETRY_OFF, encoding="utf-8")
-    # Defaults that the SDK would find at home are meant for other accounts; those of a variable are the caller's wish.
-    users_own = os.environ.get("SAGEMAKER_USER_CONFIG_OVERRIDE", str(configuration))
+    defaults = folder / "sagemaker.yaml"
+    defaults.write_text(sdk_defaults(account_id, region), encoding="utf-8")
     return {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": naming.local_access_key(account_id),
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **client_variables(url, account_id, region),
         # The user's own configuration may name profiles, endpoints and ways of addressing that do not fit here.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": users_own,
-        "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(configuration),
+        SDK_VARIABLE: str(defaults),
+        # Defaults that the SDK would find at home are for other accounts; those of a variable are the caller's wish.
+        _USERS_DEFAULTS: os.environ.get(_USERS_DEFAULTS, str(defaults)),
     }
 
 
