@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events.delivery import UndeliveredError
 from mlops_sm.emulator.events.inputs import parameters
@@ -126,7 +127,7 @@ class Targets:
                     PartitionKey=(call.event or {}).get("id") or _token(number, call),
                 )
             case "scheduler", "aws-sdk":
-                self._universal(call, arn)
+                self._universal(number, call, arn)
             case service, _:
                 raise UndeliveredError(
                     "INVALID_PARAMETER",
@@ -183,19 +184,25 @@ class Targets:
             created=call.created,
         )
 
-    def _universal(self, call: TargetCall, arn: Arn) -> None:
+    def _universal(self, number: int, call: TargetCall, arn: Arn) -> None:
         """A target of the scheduler that names any operation: ``aws-sdk:service:operation``, its Input the request."""
         _, service, operation = arn.resource.split(":", 2)
         name = operation[:1].upper() + operation[1:]
         request = json.loads(call.payload or "{}")
         if service == "sagemaker":
-            self._sagemaker(arn.scope, name, request)
+            # As the SDKs do: a letter that is delivered twice starts one execution.
+            tokens = sagemaker_model().operation_model(name).idempotent_members if name in _operations() else ()
+            self._sagemaker(arn.scope, name, {**dict.fromkeys(tokens, _token(number, call)), **request})
             return
         client = self._clients(arn.scope, {"eventbridge": "events", "sfn": "stepfunctions"}.get(service, service))
         perform = getattr(client, xform_name(name), None)
         if perform is None:
             raise UndeliveredError("INVALID_PARAMETER", f"The service {service} has no operation {name}.")
         perform(**request)
+
+
+def _operations() -> frozenset[str]:
+    return frozenset(sagemaker_model().operation_names)
 
 
 def require_loopback(url: str) -> None:
