@@ -49,6 +49,8 @@ def answer(model: ServiceModel, operation: str, body: bytes, perform: Callable[[
         return Answer(200, {"Content-Type": _CONTENT_TYPE}, content)
     except AwsError as error:
         return refuse(error)
+    except RecursionError:
+        return refuse(AwsError("SerializationException", "The request's body is nested too deeply"))
     except Exception:
         _log.exception("operation %s failed inside the local account", operation)
         return refuse(

@@ -11,7 +11,8 @@ size of a map).
 from __future__ import annotations
 
 import re
-from datetime import datetime
+import sys
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final, NamedTuple
 from unicodedata import category
@@ -23,6 +24,10 @@ from mlops_sm.emulator.errors import AwsError, invalid
 _MAX_SHOWN: Final = 1024
 _MAX_PATTERN_INPUT: Final = 65_536  # longer texts are definitions and cards, whose patterns allow anything
 _MAX_EXCESS: Final = 4096  # a text that is too long anyway is not worth the time of matching more than this
+_DOUBLES: Final = (-sys.float_info.max, sys.float_info.max)
+_TIMES: Final = (datetime(1, 1, 1, tzinfo=UTC).timestamp(), datetime(9999, 12, 31, tzinfo=UTC).timestamp())
+_MAX_NUMBER: Final = 40
+"""Characters of a number that an error shows."""
 _INTEGER_LIMITS: Final = {"integer": 2**31, "long": 2**63}
 # Java's Unicode classes: the ASCII characters of each, and what stands for all its others while a pattern is matched.
 _CLASSES: Final = {
@@ -167,14 +172,12 @@ def _scalar(value: Json, shape: Shape) -> Json:
     match kind:
         case "boolean" if isinstance(value, bool):
             return value
-        case "integer" | "long" if isinstance(value, int) and not isinstance(value, bool):
+        case "integer" | "long" if not isinstance(value, bool) and _is_integer(value):
             if not -_INTEGER_LIMITS[kind] <= value < _INTEGER_LIMITS[kind]:
                 raise AwsError("SerializationException", f"The number {value} is out of the range of {kind}")
-            return value
-        case "integer" | "long" if isinstance(value, float) and value.is_integer():
             return int(value)
         case "float" | "double" if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            return _in_range(value, kind, _DOUBLES)
         case "timestamp":
             return _timestamp(value)
         case "string" | "blob" | "character" if isinstance(value, str):
@@ -187,16 +190,27 @@ def _scalar(value: Json, shape: Shape) -> Json:
             raise _mistyped(value, kind)
 
 
+def _is_integer(value: Json) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+
+
+def _in_range(value: float, kind: str, limits: tuple[float, float]) -> float:
+    """A number as a double: JSON has larger ones, which are read as infinite."""
+    if not limits[0] <= value <= limits[1]:
+        raise AwsError("SerializationException", f"The number {str(value)[:_MAX_NUMBER]} is out of the range of {kind}")
+    return float(value)
+
+
 def _timestamp(value: Json) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return _in_range(value, "timestamp", _TIMES)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
             raise _mistyped(value, "timestamp") from None
         if moment.tzinfo is not None:
-            return moment.timestamp()
+            return _in_range(moment.timestamp(), "timestamp", _TIMES)
     raise _mistyped(value, "timestamp")
 
 
