@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -408,3 +409,26 @@ def test_tags_of_the_pipeline_are_on_its_jobs(account: Any, make: Any) -> None:
         {"Key": "sagemaker:pipeline-execution-arn", "Value": arn},
         {"Key": "sagemaker:pipeline-step-name", "Value": "A"},
     ]
+
+
+def test_the_current_time_is_that_of_the_step_and_the_start_that_of_the_execution(
+    open_account: Any, make: Any, clock: Any
+) -> None:
+    account = open_account(clock=clock)
+    code = account.put("code/a.py", "print()")
+    first, second = make.processing("A", code), make.processing("B", code, DependsOn=["A"])
+    for step in (first, second):
+        step["Arguments"]["Environment"] = {
+            "NOW": {"Get": "Execution.CurrentDateTime"},
+            "START": {"Get": "Execution.StartDateTime"},
+        }
+    account.create_pipeline("p", first, second)
+    arn = start(account, "p")
+    created = account.execution_end(arn)["CreationTime"]
+    seen = []
+    for name in ("A", "B"):
+        job = account.steps(arn)[name]["Metadata"]["ProcessingJob"]["Arn"].rsplit("/", 1)[1]
+        environment = account.sagemaker.describe_processing_job(ProcessingJobName=job)["Environment"]
+        assert datetime.fromisoformat(environment["START"]) == created
+        seen.append(datetime.fromisoformat(environment["NOW"]))
+    assert created < seen[0] < seen[1]

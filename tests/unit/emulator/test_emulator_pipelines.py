@@ -210,3 +210,26 @@ def test_a_summary_shows_when_the_pipeline_last_ran(account: Any, make: Any) -> 
     assert started.timestamp() >= round(before, 3) - 0.001
     assert account.sagemaker.list_pipelines()["PipelineSummaries"][0]["LastExecutionTime"] == started
     assert account.sagemaker.describe_pipeline(PipelineName="p")["LastRunTime"] == started
+
+
+@pytest.mark.parametrize("name", ["büild", "a b", "-a", "a_b", "建"])
+def test_a_name_that_breaks_the_pattern(account: Any, make: Any, name: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        account.create_pipeline(name, make.fail())
+    error = refused.value.response["Error"]
+    assert error["Code"] == "ValidationException"
+    assert f"Value '{name}' at 'pipelineName' failed to satisfy constraint" in error["Message"]
+    assert "Member must satisfy regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,255}" in error["Message"]
+
+
+def test_a_definition_of_a_megabyte(account: Any, make: Any) -> None:
+    """API reference, CreatePipeline: at most 1048576 characters."""
+    steps = [make.processing(f"S{number}", "s3://emulator-tests/code/a.py") for number in range(40)]
+    text = make.definition(*steps)
+    most = text + " " * (1_048_576 - len(text))
+    account.sagemaker.create_pipeline(PipelineName="big", PipelineDefinition=most, RoleArn=account.role)
+    assert account.sagemaker.describe_pipeline(PipelineName="big")["PipelineDefinition"] == most
+    with pytest.raises(ClientError, match="length less than or equal to 1048576"):
+        account.sagemaker.create_pipeline(PipelineName="more", PipelineDefinition=most + " ", RoleArn=account.role)
+    with pytest.raises(ClientError, match="does not exist"):
+        account.sagemaker.describe_pipeline(PipelineName="more")
