@@ -332,7 +332,7 @@ def _read_token(token: str) -> str:
     from moto.cloudwatch.exceptions import InvalidParameterValue  # noqa: PLC0415 - see AlarmHooks
 
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         refused = InvalidParameterValue("The specified next token is invalid.")
         refused.code = "InvalidNextToken"

@@ -79,9 +79,8 @@ def enough_for(percentile: float) -> float:
     Source: "Percentile-based alarms and low data samples" of
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/percentiles-with-low-samples.html
     """
-    share = percentile / _WHOLE
-    tail = (1 - share) if percentile >= _HALF else share
-    return math.inf if tail == 0 else 10 / tail
+    tail = _WHOLE - percentile if percentile >= _HALF else percentile
+    return math.inf if tail == 0 else 10 * _WHOLE / tail
 
 
 def statistic(name: str, start: float, samples: Sequence[Sample]) -> Point | None:

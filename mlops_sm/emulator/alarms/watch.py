@@ -155,7 +155,7 @@ class Alarms:
             for alarm in self._metric_alarms(backend):
                 if touched & plan_of(alarm).keys:
                     self._wake(scope, alarm.name, now.timestamp())
-                    self._evaluate(backend, alarm, now)
+                    self._evaluate(backend, alarm, now, data_only=True)
 
     def set_state(self, backend: MotoBackend, alarm: MotoAlarm, before: Situation) -> None:
         """SetAlarmState was called: act on it; the next evaluation may change it back."""
