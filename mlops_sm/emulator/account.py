@@ -53,6 +53,7 @@ from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
 from mlops_sm.local.warm import WarmWorkers
+from mlops_sm.operations.clients import UNCONFIGURED
 
 Client = Any
 """A boto3 client."""
@@ -225,10 +226,12 @@ class LocalAccount:
 
     def session(self, region: str | None = None) -> boto3.Session:
         """A plain boto3 session: SageMaker is ours, every other service moto's, nothing reaches the network."""
-        plain = botocore.session.Session()
+        plain = botocore.session.Session(session_vars=UNCONFIGURED)
         plain.register_component("data_loader", data_loader())
-        # An endpoint in the environment or the user's configuration is meant for another account than this.
-        plain.set_default_client_config(Config(ignore_configured_endpoint_urls=True))
+        # What the environment or the user's configuration says is meant for another account than this.
+        plain.set_default_client_config(
+            Config(ignore_configured_endpoint_urls=True, use_fips_endpoint=False, use_dualstack_endpoint=False)
+        )
         return boto3.Session(
             aws_access_key_id=naming.local_access_key(self.account_id),
             aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere

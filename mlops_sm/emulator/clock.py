@@ -104,6 +104,8 @@ class Clock:
                     self._unpin()
             self._move_to(target)
         self.changed()
+        # Also what requests have set off before: a span of nothing waits for just that.
+        self._settled()
         return self()
 
     def go_on(self, ahead: timedelta) -> None:

@@ -20,6 +20,12 @@ from mlops_sm.project import Environment
 Response = Mapping[str, Any]
 
 _CONFIG: Final = Config(retries={"mode": "standard", "max_attempts": 6}, user_agent_extra="mlops-sm")
+UNCONFIGURED: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""``session_vars`` of a botocore session that reads nothing of the user's AWS configuration, whatever variables say."""
 _LOOPBACK_CONFIG: Final = Config(
     proxies={},
     retries={"mode": "standard", "max_attempts": 3},
@@ -181,8 +187,7 @@ class _EndpointSession(botocore.session.Session):  # type: ignore[misc] # botoco
     """A session whose clients all go to one URL, and that reads nothing of the user's AWS configuration."""
 
     def __init__(self, url: str) -> None:
-        files = {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
-        super().__init__(session_vars={"profile": (None, None, None, None), **files})
+        super().__init__(session_vars=UNCONFIGURED)
         self._url = url
 
     def create_client(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - botocore has no types

@@ -142,6 +142,10 @@ class OpenAccount:
             pass
         return runs.show(clients, execution_arn)
 
+    def settle(self) -> None:
+        """Wait until every event, notification and asynchronous call that was set off so far has been delivered."""
+        self.clock.advance()
+
     def ensure_bucket(self, name: str, *, versioned: bool = True) -> str:
         """Make a bucket unless it exists; its name.
 

@@ -314,6 +314,8 @@ def test_nothing_of_the_callers_aws_configuration_matters(folder: Path, up: Call
     name = write(folder, processing("Only", "echo done"))
     assert json.loads(mlops(folder, "run", name, "--json", **variables).stdout)["status"] == "Succeeded"
     mlops(folder, "executions", "list", **{**variables, "AWS_PROFILE": "nobody"})
+    embedded = mlops(folder, "run", name, "--json", "--state", "other", **{**variables, "AWS_PROFILE": "nobody"})
+    assert json.loads(embedded.stdout)["status"] == "Succeeded"
 
 
 def test_the_settings_of_a_project_are_used(folder: Path, up: Callable[..., Server]) -> None:

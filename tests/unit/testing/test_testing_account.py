@@ -252,6 +252,33 @@ def test_a_schedule_starts_a_pipeline_when_the_clock_reaches_it(account: OpenAcc
     assert len(found) == 3
 
 
+def test_settle_waits_for_what_was_set_off(account: OpenAccount) -> None:
+    sqs, events, sagemaker = (account.client(name) for name in ("sqs", "events", "sagemaker"))
+    queue = sqs.create_queue(QueueName="seen")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="ended", EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
+    events.put_targets(Rule="ended", Targets=[{"Id": "1", "Arn": arn}])
+    sagemaker.create_pipeline(PipelineName="p", PipelineDefinition=PIPELINE, RoleArn=account.role_arn)
+    started = sagemaker.start_pipeline_execution(PipelineName="p")
+    execution = account.wait(started["PipelineExecutionArn"])
+    account.settle()
+    assert (execution.status, execution.step("No").failure_reason) == ("Failed", "no")
+    seen = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    kinds = [json.loads(message["Body"])["detail-type"] for message in seen]
+    assert "SageMaker Model Building Pipeline Execution Status Change" in kinds
+
+
+def test_waiting_has_a_limit(account: OpenAccount) -> None:
+    sagemaker = account.client("sagemaker")
+    step = {"Name": "Wait", "Type": "Callback", "SqsQueueUrl": "", "OutputParameters": [], "Arguments": {}}
+    step["SqsQueueUrl"] = account.client("sqs").create_queue(QueueName="work")["QueueUrl"]
+    document = json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]})
+    sagemaker.create_pipeline(PipelineName="p", PipelineDefinition=document, RoleArn=account.role_arn)
+    started = sagemaker.start_pipeline_execution(PipelineName="p")
+    with pytest.raises(TimeoutError, match="still runs"):
+        account.wait(started["PipelineExecutionArn"], timeout_in_seconds=0.2)
+
+
 # ---------------------------------------------------------------- jobs
 
 
