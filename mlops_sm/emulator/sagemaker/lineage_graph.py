@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from mlops_sm.emulator.store import Scope, Store
+from mlops_sm.emulator.store import Kind, Scope, Store
 
 _BATCH: Final = 500
 """Bound values of one statement; SQLite's builds allow 999 at the least."""
@@ -29,6 +29,24 @@ class Association(NamedTuple):
     destination: str
     type: str
     created: float
+
+
+class Node(NamedTuple):
+    """What a walk has to know of an entity.
+
+    Attributes:
+        arn: Of the entity.
+        kind: What it is.
+        type: Its artifact, action, context or source type; empty when it has none.
+        created: Epoch seconds.
+        modified: Epoch seconds.
+    """
+
+    arn: str
+    kind: Kind
+    type: str
+    created: float
+    modified: float
 
 
 class Graph:
@@ -77,16 +95,25 @@ class Graph:
         """The associations that lead to some entities, in a fixed order."""
         return self._edges("destination", arns)
 
+    def nodes(self, arns: Iterable[str]) -> dict[str, Node]:
+        """The entities of some ARNs, in the order of the ARNs; what has no entity is left out."""
+        wanted = list(arns)
+        found: dict[str, Node] = {}
+        for some in _batches(wanted):
+            for arn, kind, *row in self._database.query(
+                f"SELECT arn, kind, status, created, modified FROM entities WHERE arn IN ({_marks(some)})",  # noqa: S608 - values bound
+                some,
+            ):
+                found[arn] = Node(arn, Kind(kind), *row)
+        return {arn: found[arn] for arn in wanted if arn in found}
+
     def _edges(self, end: str, arns: Iterable[str]) -> list[Association]:
         found: list[Association] = []
-        wanted = list(arns)
-        for start in range(0, len(wanted), _BATCH):
-            some = wanted[start : start + _BATCH]
-            marks = ",".join("?" * len(some))
+        for some in _batches(list(arns)):
             found += [
                 Association(*row)
                 for row in self._database.query(
-                    f"SELECT source, destination, type, created FROM associations WHERE {end} IN ({marks})",  # noqa: S608 - a column of our own, values bound
+                    f"SELECT source, destination, type, created FROM associations WHERE {end} IN ({_marks(some)})",  # noqa: S608 - a column of our own, values bound
                     some,
                 )
             ]
@@ -161,3 +188,11 @@ class Graph:
             "SELECT trial FROM memberships WHERE component=? ORDER BY created, trial", (component,)
         )
         return [row[0] for row in rows]
+
+
+def _batches(values: list[str]) -> Iterator[list[str]]:
+    return (values[start : start + _BATCH] for start in range(0, len(values), _BATCH))
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))

@@ -10,7 +10,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import make_token, read_token
 from mlops_sm.emulator.sagemaker.lineage import GROUP, group_arn
-from mlops_sm.emulator.sagemaker.lineage_graph import Association, Graph
+from mlops_sm.emulator.sagemaker.lineage_graph import Association, Graph, Node
 from mlops_sm.emulator.service import Call, Operation
 from mlops_sm.emulator.store import Entity, Kind
 
@@ -115,25 +115,25 @@ def query_lineage(call: Call) -> dict[str, Json]:
     for name, value in (("MaxDepth", depth), ("MaxResults", size)):
         if value < 1:
             raise invalid(f"{name} must be greater than or equal to 1.")
-    wanted = _Wanted(request.get("Filters") or {})
+    wanted = _Wanted(call, request.get("Filters") or {})
     with_edges = request.get("IncludeEdges", False)
     position = read_token(call)
     begin = position[0] if position else 0
 
     def matching(walk: _Walk) -> list[str]:
-        return [arn for arn in walk.order if arn not in starts and wanted.takes(walk.entities[arn])]
+        return [arn for arn in walk.order if arn not in starts and wanted.takes(walk.nodes[arn])]
 
     def enough(walk: _Walk) -> bool:
         # The entities on the way to a match are shown before it: all matches must be known.
         return not (with_edges and wanted.filters) and len(matching(walk)) > begin + size
 
-    walk = _walk(call, starts, request.get("Direction", "Both"), depth, enough)
+    walk = _walk(call, starts, request.get("Direction", "Both"), depth, enough, with_edges=with_edges)
     matches = matching(walk)
     vertices = walk.with_paths(matches) if with_edges else matches
     page = vertices[begin : begin + size]
     edges = walk.edges_of(page, vertices[: begin + size]) if with_edges else []
     answer: dict[str, Json] = {
-        "Vertices": [_vertex(walk.entities[arn]) for arn in page],
+        "Vertices": [_vertex(walk.nodes[arn]) for arn in page],
         "Edges": [
             {"SourceArn": edge.source, "DestinationArn": edge.destination, "AssociationType": edge.type or None}
             for edge in edges
@@ -173,16 +173,23 @@ class _Walk:
     """What a walk found.
 
     Attributes:
-        entities: By ARN, the starts included.
+        nodes: By ARN, the starts included.
         order: ARNs in the order of their discovery, nearest first.
         before: The entity from which each was discovered.
         edges: Every association the walk went along.
     """
 
-    entities: dict[str, Entity] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     before: dict[str, str] = field(default_factory=dict)
     edges: dict[tuple[str, str], Association] = field(default_factory=dict)
+
+    def discover(self, graph: Graph, arns: list[str]) -> dict[str, Node]:
+        """Take entities in; an association may have outlived one of its ends."""
+        found = graph.nodes(arns)
+        self.nodes |= found
+        self.order += found
+        return found
 
     def with_paths(self, arns: Iterable[str]) -> list[str]:
         """Some entities and what lies on the way to them, in the order of discovery."""
@@ -204,24 +211,27 @@ class _Walk:
         ]
 
 
-def _walk(call: Call, starts: list[str], direction: str, depth: int, enough: Callable[[_Walk], bool]) -> _Walk:
-    """Walk so many associations far, or one further than enough: that one shows how the last ones are linked."""
+def _walk(
+    call: Call, starts: list[str], direction: str, depth: int, enough: Callable[[_Walk], bool], *, with_edges: bool
+) -> _Walk:
+    """Walk so many associations far, or until it is enough; for the edges one further, which links the last ones."""
     graph, walk = Graph(call.store), _Walk()
     frontier = list(dict.fromkeys(starts))
-    _discover(call, walk, frontier)
-    last = False
+    walk.discover(graph, frontier)
+    complete = False
     for _ in range(depth):
-        if last:
-            break
-        last = enough(walk)
+        if enough(walk):
+            if complete or not with_edges:
+                break
+            complete = True
         steps: list[tuple[str, str, Association]] = []
         if direction in {"Descendants", "Both"}:
             steps += [(edge.source, edge.destination, edge) for edge in graph.outgoing(frontier)]
         if direction in {"Ascendants", "Both"}:
             steps += [(edge.destination, edge.source, edge) for edge in graph.incoming(frontier)]
-        fresh = _discover(call, walk, list(dict.fromkeys(to for _, to, _ in steps if to not in walk.entities)))
+        fresh = walk.discover(graph, list(dict.fromkeys(to for _, to, _ in steps if to not in walk.nodes)))
         for origin, to, edge in steps:
-            if to in walk.entities:
+            if to in walk.nodes:
                 walk.edges.setdefault((edge.source, edge.destination), edge)
                 if to in fresh:
                     walk.before.setdefault(to, origin)
@@ -231,40 +241,39 @@ def _walk(call: Call, starts: list[str], direction: str, depth: int, enough: Cal
     return walk
 
 
-def _discover(call: Call, walk: _Walk, arns: list[str]) -> dict[str, Entity]:
-    """Take entities into the walk; an association may have outlived one of its ends."""
-    found = {entity.arn: entity for arn in arns if (entity := call.store.by_arn(arn)) is not None}
-    walk.entities |= found
-    walk.order += found
-    return found
-
-
 class _Wanted:
     """The filters of a query; an entity satisfies all of them, and one of the pairs in Properties."""
 
-    def __init__(self, filters: Mapping[str, Any]) -> None:
+    def __init__(self, call: Call, filters: Mapping[str, Any]) -> None:
+        self._call = call
         self.filters = filters
 
-    def takes(self, entity: Entity) -> bool:
+    def takes(self, node: Node) -> bool:
         wanted = self.filters
         types, lineage_types = wanted.get("Types"), wanted.get("LineageTypes")
-        properties = wanted.get("Properties")
-        own = entity.body.get("Properties") or {}
         return (
-            (not types or bool({entity.status, entity.status.removeprefix(_JOB)} & set(types)))
-            and (not lineage_types or _LINEAGE_TYPES[entity.kind] in lineage_types)
-            and entity.created <= wanted.get("CreatedBefore", entity.created)
-            and entity.created >= wanted.get("CreatedAfter", entity.created)
-            and entity.modified <= wanted.get("ModifiedBefore", entity.modified)
-            and entity.modified >= wanted.get("ModifiedAfter", entity.modified)
-            and (not properties or any(own.get(key) == value for key, value in properties.items()))
+            (not types or bool({node.type, node.type.removeprefix(_JOB)} & set(types)))
+            and (not lineage_types or _LINEAGE_TYPES[node.kind] in lineage_types)
+            and node.created <= wanted.get("CreatedBefore", node.created)
+            and node.created >= wanted.get("CreatedAfter", node.created)
+            and node.modified <= wanted.get("ModifiedBefore", node.modified)
+            and node.modified >= wanted.get("ModifiedAfter", node.modified)
+            and self._has_a_property(node)
         )
 
+    def _has_a_property(self, node: Node) -> bool:
+        wanted = self.filters.get("Properties")
+        if not wanted:
+            return True
+        entity = self._call.store.by_arn(node.arn)
+        own = entity.body.get("Properties") or {} if entity is not None else {}
+        return any(own.get(key) == value for key, value in wanted.items())
 
-def _vertex(entity: Entity) -> dict[str, Json]:
-    lineage_type = None if entity.kind is Kind.EXPERIMENT else _LINEAGE_TYPES[entity.kind]
-    kind = entity.status.removeprefix(_JOB) or _LINEAGE_TYPES[entity.kind]
-    return {"Arn": entity.arn, "Type": kind[:40], "LineageType": lineage_type}
+
+def _vertex(node: Node) -> dict[str, Json]:
+    lineage_type = None if node.kind is Kind.EXPERIMENT else _LINEAGE_TYPES[node.kind]
+    kind = node.type.removeprefix(_JOB) or _LINEAGE_TYPES[node.kind]
+    return {"Arn": node.arn, "Type": kind[:40], "LineageType": lineage_type}
 
 
 def _end(call: Call, member: str) -> Entity:

@@ -141,7 +141,9 @@ class LineageRecorder:
             "OutputArtifacts": {name: {"Value": uri} for name, uri in facts.outputs.items()},
         }
         made = component(job.scope, facts.component, job.created, members)
-        self._store.add(made)
+        if not self._store.add(made):
+            # Of a job of that name that was deleted.
+            self._store.save(made)
         self._join_trial(job, made)
 
     def _job_changed(self, job: Entity) -> None:
