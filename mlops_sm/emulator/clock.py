@@ -54,7 +54,7 @@ class Clock:
         self._moved: list[Callable[[timedelta], None]] = []
         self._generation = 0
         self._ticker: threading.Thread | None = None
-        self._closed = False
+        self._closing = False
 
     def __call__(self) -> datetime:
         """Now."""
@@ -95,7 +95,7 @@ class Clock:
         if span < timedelta():
             raise ValueError("the clock can only be advanced, not turned back")
         with self._firing:
-            while (due := self._earliest()) is not None and due <= target:
+            while not self._closing and (due := self._earliest()) is not None and due <= target:
                 self._pin(max(due, self()))
                 try:
                     self._fire(due)
@@ -144,18 +144,24 @@ class Clock:
         with self._changed:
             self._generation += 1
             self._changed.notify_all()
-            if wanted and self._ticker is None and not self._closed:
+            if wanted and self._ticker is None and not self._closing:
                 self._ticker = threading.Thread(target=self._tick, name="clock", daemon=True)
                 self._ticker.start()
 
     def close(self) -> None:
-        """Do nothing more by itself; returns when what is being done is done."""
+        """Forget everything that is to be done; returns when what is being done is done. The time goes on."""
         with self._changed:
-            self._closed = True
+            self._closing = True
             self._changed.notify_all()
             ticker = self._ticker
         if ticker is not None and ticker is not threading.current_thread():
             ticker.join()
+        with self._firing:
+            self._attended.clear()
+            self._settle.clear()
+            self._moved.clear()
+        with self._changed:
+            self._closing, self._ticker = False, None
 
     def _tick(self) -> None:
         while True:
@@ -164,7 +170,7 @@ class Clock:
             # Outside the lock: what is attended has locks of its own.
             due = self._earliest()
             with self._changed:
-                if self._closed:
+                if self._closing:
                     return
                 if generation != self._generation:
                     continue
@@ -196,7 +202,7 @@ class Clock:
                     self._attended.remove(timed)
 
     def _settled(self) -> None:
-        for settled in self._settle:
+        for settled in tuple(self._settle):
             settled()
 
     def _pin(self, moment: datetime) -> None:
@@ -213,7 +219,7 @@ class Clock:
         with self._changed:
             self._ahead = max(self._ahead, moment - self._source())
             ahead = self._ahead
-        for remember in self._moved:
+        for remember in tuple(self._moved):
             remember(ahead)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_sm.emulator.alarms.evaluation import Missing, Settings, State, judge, reason
+from mlops_sm.emulator.alarms.formulas import FormulaError, parse_formula
 from mlops_sm.emulator.alarms.rules import RuleError, children, holds, parse_rule
 from mlops_sm.emulator.alarms.samples import Point, Sample, enough_for, is_statistic, statistic
 
@@ -207,6 +208,85 @@ def test_a_percentile_lies_between_the_values_next_to_it(values: list[float], pe
     found = statistic(f"p{percentile:.3f}", NOON, _values(*values))
     assert found is not None
     assert min(values) - 1e-6 <= found.value <= max(values) + 1e-6
+
+
+# ---------------------------------------------------------------------- metric math
+
+MATH: dict[str, dict[float, float]] = {
+    "m1": {0.0: 1.0, 60.0: 4.0, 180.0: 10.0},
+    "m2": {0.0: 2.0, 60.0: 0.0, 120.0: 5.0, 180.0: 5.0},
+}
+STARTS = (0.0, 60.0, 120.0, 180.0)
+
+
+def compute(text: str) -> dict[float, float]:
+    series = parse_formula(text).series(MATH, ("m1", "m2"), STARTS)
+    return dict(sorted(series.items()))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # Only periods that both have; none after a division by zero.
+        ("m1 + m2", {0.0: 3.0, 60.0: 4.0, 180.0: 15.0}),
+        ("m1 / m2", {0.0: 0.5, 180.0: 2.0}),
+        ("m1 ^ 2 * -2", {0.0: -2.0, 60.0: -32.0, 180.0: -200.0}),
+        ("m2 > 2 && m2 < 6", {0.0: 0.0, 60.0: 0.0, 120.0: 1.0, 180.0: 1.0}),
+        ("m2 == 0 OR m2 >= 5", {0.0: 0.0, 60.0: 1.0, 120.0: 1.0, 180.0: 1.0}),
+        ("FILL(m1, 0)", {0.0: 1.0, 60.0: 4.0, 120.0: 0.0, 180.0: 10.0}),
+        ("FILL(m1, REPEAT)", {0.0: 1.0, 60.0: 4.0, 120.0: 4.0, 180.0: 10.0}),
+        ("FILL(m1, LINEAR)", {0.0: 1.0, 60.0: 4.0, 120.0: 7.0, 180.0: 10.0}),
+        ("FILL(m1, m2)", {0.0: 1.0, 60.0: 4.0, 120.0: 5.0, 180.0: 10.0}),
+        ("IF(m2 > 2, m2, m1)", {0.0: 1.0, 60.0: 4.0, 120.0: 5.0, 180.0: 5.0}),
+        ("IF(m2 > 2, m2)", {120.0: 5.0, 180.0: 5.0}),
+        ("MAX(METRICS())", {0.0: 2.0, 60.0: 4.0, 120.0: 5.0, 180.0: 10.0}),
+        ("SUM([m1, m2]) / 2", {0.0: 1.5, 60.0: 2.0, 120.0: 2.5, 180.0: 7.5}),
+        ("AVG(METRICS() * 2)", {0.0: 3.0, 60.0: 4.0, 120.0: 10.0, 180.0: 15.0}),
+        ("MIN(m1)", dict.fromkeys(STARTS, 1.0)),
+        ("STDDEV(m2 * 0)", dict.fromkeys(STARTS, 0.0)),
+        ("CEIL(m1 / 4)", {0.0: 1.0, 60.0: 1.0, 180.0: 3.0}),
+        ("LOG10(m2 / m2 * 100)", {0.0: 2.0, 120.0: 2.0, 180.0: 2.0}),
+        ("(0 - m1) ^ 0.5", {}),
+        ("7", dict.fromkeys(STARTS, 7.0)),
+    ],
+)
+def test_formulas(text: str, expected: dict[float, float]) -> None:
+    assert compute(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "m1 +",
+        "[m1, m2]",
+        "SEARCH('x')",
+        "m1.real",
+        "m1[0]",
+        "lambda: 1",
+        "m1 if m2 else 1",
+        "'a'",
+        "True",
+        "(" * 900,
+    ],
+)
+def test_formulas_that_are_none(text: str) -> None:
+    with pytest.raises(FormulaError):
+        compute(text)
+
+
+@given(st.text(alphabet="m12 +-*/^()<>=&|,.[]ABSFILMAXVG", max_size=40))
+def test_any_text_is_computed_or_refused(text: str) -> None:
+    try:
+        formula = parse_formula(text)
+    except FormulaError:
+        return
+    if formula.names <= set(MATH):
+        try:
+            series = formula.series(MATH, ("m1", "m2"), STARTS)
+        except FormulaError:
+            return
+        assert set(series) <= set(STARTS)
 
 
 # ---------------------------------------------------------------------- composite alarms

@@ -207,3 +207,28 @@ def test_how_far_it_was_advanced_is_kept_with_the_account(tmp_path: Path) -> Non
     keep_ahead(again, database)
     database.close()
     assert again() == NOON + 6 * HOUR
+
+
+def test_a_clock_outlives_the_account_that_used_it(tmp_path: Path) -> None:
+    clock, log = Clock(frozen=NOON), list[object]()
+    for opening in range(2):
+        database = Database(tmp_path / f"{opening}.db")
+        keep_ahead(clock, database)
+        clock.attend(Every(str(opening), clock() + HOUR, HOUR, clock, log))
+        clock.advance(hours=1)
+        clock.close()
+        database.close()
+    assert clock.advance(hours=1) == NOON + 3 * HOUR
+    assert [entry[0] for entry in log if isinstance(entry, tuple)] == ["0", "1"]
+
+
+def test_closing_ends_an_advance() -> None:
+    clock, log = Clock(frozen=NOON), list[object]()
+    endless = Every("it", NOON + timedelta(seconds=1), timedelta(seconds=1), clock, log)
+    clock.attend(endless)
+    # A hundred million moments, or until it is closed.
+    advancing, ended = _in_thread(lambda: bool(clock.advance(days=1000)))
+    assert endless.fired.wait(PATIENCE)
+    clock.close()
+    advancing.join(PATIENCE)
+    assert ended == [True]
