@@ -61,7 +61,7 @@ class JobFamily:
     finish: Callable[[Entity, JobOutcome, float], Entity]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     entity: Entity
     request: dict[str, Json]

@@ -127,6 +127,9 @@ class Executions:
         with self._lock:
             self._closing = True
             running = list(self._running.values())
+        for execution in running:
+            # Before its callbacks end: nothing is to start because of that.
+            execution.halt()
         self.callbacks.end_all()
         for execution in running:
             execution.request_stop()
@@ -173,8 +176,12 @@ class _Execution:
         self.thread = threading.Thread(target=self._guarded, name=f"execution {order.execution.name}", daemon=True)
 
     def request_stop(self) -> None:
-        self._events.put(_StopRequest())
+        self.halt()
         self._stop.set()
+
+    def halt(self) -> None:
+        """Start nothing new."""
+        self._events.put(_StopRequest())
 
     def limit(self, max_parallel_steps: int) -> None:
         self._events.put(_Limit(max_parallel_steps))
