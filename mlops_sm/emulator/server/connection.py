@@ -78,3 +78,9 @@ class Connection(HTTPChannel):  # type: ignore[misc] # likewise
     parser_class = _Parser
     task_class = _Task
     error_task_class = _Refusal
+
+    def send_continue(self) -> None:
+        """Ask for the body, unless there is none: waitress would wait for it, and the client for an answer."""
+        complete = self.request.completed
+        super().send_continue()
+        self.request.completed = complete
