@@ -198,6 +198,7 @@ def test_two_servers_on_one_state(folder: Path, up: Callable[..., Server]) -> No
     up("--state", "other")
 
 
+@pytest.mark.slow
 def test_servers_started_at_once_on_one_state(folder: Path) -> None:
     command = [sys.executable, "-m", "mlops_sm", "local", "up", "--port", "0", "--end-with-stdin"]
     servers = [
@@ -356,12 +357,52 @@ def test_another_project_s_account_on_the_same_server(folder: Path, up: Callable
     assert json.loads(mlops(folder, "executions", "list", "--json").stdout) == []
 
 
+def test_the_client_of_the_page_finds_it(folder: Path, up: Callable[..., Server]) -> None:
+    """The block of docs/local-account.md, as it stands, with the endpoint and nothing else."""
+    server = up()
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "local-account.md").read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment(AWS_ENDPOINT_URL=server.url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(mlops(folder, "executions", "show", "--json").stdout)["execution_arn"] == done.stdout.strip()
+
+
+def test_variables_for_a_shell_lead_the_sdk_to_it(folder: Path, up: Callable[..., Server]) -> None:
+    up()
+    shown = mlops(folder, "local", "env").stdout
+    script = 'eval "$1"; cat "$SAGEMAKER_ADMIN_CONFIG_OVERRIDE"; printf "%s" "$AWS_ENDPOINT_URL"'
+    done = subprocess.run(["sh", "-c", script, "-", shown], capture_output=True, text=True, check=True)
+    assert "DefaultS3Bucket: sagemaker-us-east-1-123456789012" in done.stdout
+    assert done.stdout.endswith(json.loads(mlops(folder, "local", "status", "--json").stdout)["url"])
+
+
+@pytest.mark.parametrize("with_server", [False, True], ids=["embedded", "served"])
+def test_a_failed_execution_is_retried(folder: Path, up: Callable[..., Server], *, with_server: bool) -> None:
+    if with_server:
+        up()
+    mark = folder / "repaired"
+    steps = [processing("First", "echo once"), processing("Then", f"test -e {mark}", DependsOn=["First"])]
+    failed = json.loads(mlops(folder, "run", write(folder, *steps), "--json", code=1).stdout)
+    mark.touch()
+    retried = json.loads(mlops(folder, "executions", "retry", "--json").stdout)
+    assert retried["execution_id"] == failed["execution_id"]
+    assert [(s["name"], s["status"]) for s in retried["steps"]] == [("First", "Succeeded"), ("Then", "Succeeded")]
+    assert "error[E527]" in mlops(folder, "executions", "retry", code=3).stderr
+
+
 def test_account_and_region_by_option(folder: Path, up: Callable[..., Server]) -> None:
     up("--account", "222222222222", "--region", "ap-south-1")
     variables = json.loads(mlops(folder, "local", "env", "--json").stdout)
     assert (variables["AWS_REGION"], variables["AWS_ACCESS_KEY_ID"][-12:]) == ("ap-south-1", "222222222222")
 
 
+@pytest.mark.slow
 def test_a_state_whose_server_is_starting_is_waited_for(folder: Path) -> None:
     """Commands between the moment the server takes the state and the one it answers at wait for it."""
     process = subprocess.Popen(
