@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ Respond = Callable[[str, list[tuple[str, str]]], object]
 
 _OF_THE_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "server"})
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_PART: Final = 1024**2
 _JSON_TYPES: Final = ("application/x-amz-json-1.", "application/json")
 _log = logging.getLogger(__name__)
 
@@ -113,7 +114,13 @@ def _send(method: str, answer: Answer, respond: Respond) -> Iterable[bytes]:
     except ValueError:
         reason = "Unknown"
     respond(f"{answer.status} {reason}", headers)
-    return [] if method == "HEAD" or answer.status in _WITHOUT_BODY else [answer.body]
+    return () if method == "HEAD" or answer.status in _WITHOUT_BODY else _parts(answer.body)
+
+
+def _parts(content: bytes) -> Iterator[bytes]:
+    """A content in parts, so that no second copy of all of it waits to be sent."""
+    for start in range(0, len(content), _PART):
+        yield content[start : start + _PART]
 
 
 def _headers(environ: Environ) -> dict[str, str]:

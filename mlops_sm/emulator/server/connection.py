@@ -43,6 +43,12 @@ class _Task(WSGITask):  # type: ignore[misc] # likewise
         environ[METADATA] = self.request.metadata
         return environ
 
+    def build_response_header(self) -> bytes:
+        """Names in lower case as S3 sends them: clients take the names of metadata as they come."""
+        status, *lines = super().build_response_header().split(b"\r\n")
+        named = (line.partition(b":") for line in lines)
+        return b"\r\n".join([status, *(name.lower() + colon + value for name, colon, value in named)])
+
 
 class _Refusal(ErrorTask):  # type: ignore[misc] # likewise
     """What is not even HTTP, or too big, is refused in the words of the service it was meant for."""
@@ -84,3 +90,10 @@ class Connection(HTTPChannel):  # type: ignore[misc] # likewise
         complete = self.request.completed
         super().send_continue()
         self.request.completed = complete
+
+    def handle_close(self) -> None:
+        """Close the files, too, that hold what has been received of requests."""
+        super().handle_close()
+        for request in (self.request, *self.requests):
+            if request is not None:
+                request.close()

@@ -21,6 +21,8 @@ _MAX_BODY: Final = 5 * 1024**3 + 1024**2
 """S3's limit for one request (5 GiB) and what chunked signing adds to it."""
 _RECEIVE_BYTES: Final = 256 * 1024
 _SPOOL_BYTES: Final = 1024**2
+_QUEUED_BYTES: Final = 4 * 1024**2
+"""What of an answer waits in memory until the client has taken what was sent before."""
 _CONNECTIONS: Final = 1000
 _IDLE_SECONDS: Final = 600
 _OF_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what this process itself calls them
@@ -86,6 +88,8 @@ class HttpServer:
 
             from mlops_sm.emulator.server.connection import Connection  # noqa: PLC0415 - likewise
 
+            # It warns of every request that finds all threads busy.
+            logging.getLogger("waitress.queue").setLevel(logging.ERROR)
             self._server = server = create_server(
                 make(),
                 sockets=[self._socket],
@@ -95,6 +99,8 @@ class HttpServer:
                 max_request_body_size=_MAX_BODY,
                 recv_bytes=_RECEIVE_BYTES,
                 inbuf_overflow=_SPOOL_BYTES,
+                outbuf_high_watermark=_QUEUED_BYTES,
+                outbuf_overflow=4 * _QUEUED_BYTES,
                 connection_limit=_CONNECTIONS,
                 channel_timeout=_IDLE_SECONDS,
                 asyncore_use_poll=True,
@@ -132,6 +138,8 @@ def _busy(server: TcpWSGIServer) -> bool:
 def _close_all(server: TcpWSGIServer) -> None:
     from waitress import wasyncore  # noqa: PLC0415 - loaded with the server
 
+    for channel in list(server.active_channels.values()):
+        channel.handle_close()
     wasyncore.close_all(server._map)
 
 
