@@ -367,9 +367,9 @@ def _control_plane(
         log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
-        tags_resources.SERVICE: tags_resources.TaggedResources(store, region),
     }
     front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=first)
+    intercepts[tags_resources.SERVICE] = tags_resources.TaggedResources(store, front.perform, region)
 
     def end_work() -> None:
         timing.close()

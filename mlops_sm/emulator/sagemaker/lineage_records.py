@@ -143,6 +143,7 @@ class LineageRecorder:
         made = component(job.scope, facts.component, job.created, members)
         if not self._store.add(made):
             # Of a job of that name that was deleted.
+            self._metrics.forget(made.arn)
             self._store.save(made)
         self._join_trial(job, made)
 

@@ -1,13 +1,13 @@
 """The Resource Groups Tagging API about SageMaker's resources; what it is asked of other services is moto's.
 
-Source: Resource Groups Tagging API reference, GetResources.
+Source: Resource Groups Tagging API reference, GetResources, TagResources, UntagResources.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from mlops_sm import naming
@@ -21,34 +21,68 @@ from mlops_sm.emulator.store import Scope, Store
 SERVICE: Final = "resource-groups-tagging-api"
 _MODEL: Final = "resourcegroupstaggingapi"
 _OURS: Final = "sagemaker"
+_INVALID: Final = "InvalidParameterException"
 _MAX_PAGE: Final = 100
 _ALONE: Final = ("TagFilters", "ResourceTypeFilters", "ResourcesPerPage", "TagsPerPage", "PaginationToken")
 """Members that exclude ResourceARNList."""
 
 
+Perform = Callable[[Scope, str, dict[str, Json]], Mapping[str, Json]]
+"""Performs an operation of SageMaker; raises AwsError."""
+
+
 class TaggedResources:
-    """Answers GetResources when every resource type or ARN in the request is SageMaker's.
+    """Answers requests about SageMaker's resources; those that name others too are refused.
 
     Args:
         store: Where the tags are.
+        perform: SageMaker's own operations on tags.
         region: Of requests that are not signed.
     """
 
-    def __init__(self, store: Store, region: str) -> None:
+    def __init__(self, store: Store, perform: Perform, region: str) -> None:
         self._store = store
+        self._perform = perform
         self._region = region
 
     def __call__(self, arrival: Arrival) -> Answer | None:
         """Answer a request, or leave it to moto."""
-        if arrival.operation != "GetResources" or not _is_ours(arrival.read()):
+        answers = {
+            "GetResources": self._get_resources,
+            "TagResources": self._tag_resources,
+            "UntagResources": self._untag_resources,
+        }
+        perform = answers.get(arrival.operation)
+        ours, others = _services(arrival.read())
+        if perform is None or not ours:
             return None
         scope = Scope(arrival.account, arrival.region or self._region)
-        return answer(
-            service_model(_MODEL),
-            arrival.operation,
-            arrival.read(),
-            lambda request: self._get_resources(scope, request),
-        )
+
+        def performed(request: dict[str, Json]) -> dict[str, Json]:
+            if others:
+                raise _invalid("In the local account a request names resources of SageMaker or of others, not of both.")
+            return perform(scope, request)
+
+        return answer(service_model(_MODEL), arrival.operation, arrival.read(), performed)
+
+    def _tag_resources(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Json]:
+        tags = [{"Key": key, "Value": value} for key, value in request["Tags"].items()]
+        return self._each(scope, request, "AddTags", {"Tags": tags})
+
+    def _untag_resources(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Json]:
+        return self._each(scope, request, "DeleteTags", {"TagKeys": request["TagKeys"]})
+
+    def _each(
+        self, scope: Scope, request: Mapping[str, Any], operation: str, members: Mapping[str, Json]
+    ) -> dict[str, Json]:
+        """Perform an operation on every resource of the request; what fails does so alone."""
+        failed: dict[str, Json] = {}
+        for arn in request["ResourceARNList"]:
+            try:
+                self._perform(scope, operation, {"ResourceArn": arn, **members})
+            except AwsError as error:
+                failed[arn] = {"StatusCode": error.status, "ErrorCode": _INVALID, "ErrorMessage": error.message}
+        return {"FailedResourcesMap": failed}
 
     def _get_resources(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Json]:
         together = [name for name in _ALONE if name in request]
@@ -77,16 +111,18 @@ class TaggedResources:
         return iter(by_arn.items())
 
 
-def _is_ours(body: bytes) -> bool:
+def _services(body: bytes) -> tuple[bool, bool]:
+    """Whether a request names SageMaker's resources, and whether it names others."""
     try:
         request = json.loads(body)
-    except ValueError:
-        return False
+    except (ValueError, RecursionError):
+        return False, False
     if not isinstance(request, dict):
-        return False
+        return False, False
     types, arns = request.get("ResourceTypeFilters") or [], request.get("ResourceARNList") or []
-    asked = [str(each).partition(":")[0] for each in types] + [str(each).split(":", 3)[2:3] == [_OURS] for each in arns]
-    return bool(asked) and all(each in {_OURS, True} for each in asked)
+    named = [str(each).partition(":")[0] for each in types] + [str(each).split(":", 3)[2:3] for each in arns]
+    ours = [each in (_OURS, [_OURS]) for each in named]
+    return any(ours), not all(ours)
 
 
 def _is_wanted(arn: str, tags: Mapping[str, str], request: Mapping[str, Any]) -> bool:
@@ -111,4 +147,4 @@ def _position(token: str) -> str:
 
 
 def _invalid(message: str) -> AwsError:
-    return AwsError("InvalidParameterException", message)
+    return AwsError(_INVALID, message)

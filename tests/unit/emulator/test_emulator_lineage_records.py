@@ -7,10 +7,15 @@ of trial components in public notebooks, e.g. ``Status: Completed, exit message:
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from mlops_sm.emulator.database import FILE_NAME, Database
+from mlops_sm.emulator.store import Store
 
 DONE = "open('/opt/ml/processing/out/x.csv', 'w').write('1')"
 TRAIN = "print('loss=0.5'); print('loss=0.25'); open('/opt/ml/model/m', 'w').write('1')"
@@ -225,3 +230,34 @@ def test_one_uri_has_one_artifact(account: Any) -> None:
     assert len(account.sagemaker.list_associations(SourceArn=made)["AssociationSummaries"]) == 2
     images = account.sagemaker.list_artifacts(ArtifactType="Image")["ArtifactSummaries"]
     assert [each["Source"]["SourceUri"] for each in images] == ["python:3.11"]
+
+
+def test_the_component_of_a_job_that_died_with_its_account(open_account: Callable[..., Any], state: Path) -> None:
+    account = open_account()
+    account.sagemaker.create_training_job(**account.training_request("fit", TRAIN))
+    account.training_end("fit")
+    # The job as it was while it ran: the next owner of the state finds it so when this one is killed.
+    database = Database(state / FILE_NAME)
+    store = Store(database)
+    job = store.by_arn("arn:aws:sagemaker:us-east-1:123456789012:training-job/fit")
+    component = store.by_arn("arn:aws:sagemaker:us-east-1:123456789012:experiment-trial-component/fit-aws-training-job")
+    assert job is not None
+    assert component is not None
+    store.save(job.with_body({"TrainingEndTime": None}, modified=job.modified, status="InProgress"))
+    store.save(component.with_body({"Status": {"PrimaryStatus": "InProgress"}}, modified=job.modified))
+    database.close()
+    sagemaker = open_account().sagemaker
+    ended = sagemaker.describe_training_job(TrainingJobName="fit")["TrainingJobStatus"]
+    described = sagemaker.describe_trial_component(TrialComponentName="fit-aws-training-job")
+    assert described["Status"]["PrimaryStatus"] == ended == "Failed"
+
+
+def test_a_job_that_takes_the_name_of_a_deleted_one(account: Any) -> None:
+    request = account.training_request("fit", TRAIN)
+    for rate in ("1", "2"):
+        account.sagemaker.create_training_job(**request, HyperParameters={"rate": rate})
+        account.training_end("fit")
+        described = account.sagemaker.describe_trial_component(TrialComponentName="fit-aws-training-job")
+        assert described["Parameters"]["rate"] == {"NumberValue": float(rate)}
+        assert described["Metrics"][0]["Count"] == 2
+        account.sagemaker.delete_training_job(TrainingJobName="fit")

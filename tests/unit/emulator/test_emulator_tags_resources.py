@@ -1,4 +1,4 @@
-"""GetResources of the Resource Groups Tagging API about SageMaker. Rules: its API reference, GetResources."""
+"""The Resource Groups Tagging API about SageMaker's resources. Rules: its API reference."""
 
 from __future__ import annotations
 
@@ -60,3 +60,25 @@ def test_other_services_are_motos(account: Any, tagging: Any) -> None:
     account.s3.put_bucket_tagging(Bucket=account.bucket, Tagging={"TagSet": [{"Key": "team", "Value": "red"}]})
     answer = tagging.get_resources(ResourceTypeFilters=["s3"])
     assert [each["ResourceARN"] for each in answer["ResourceTagMappingList"]] == ["arn:aws:s3:::emulator-tests"]
+
+
+def test_resources_are_tagged_and_untagged(account: Any, tagging: Any) -> None:
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:experiment/"
+    told = tagging.tag_resources(ResourceARNList=[f"{arn}a", f"{arn}nobody"], Tags={"team": "green", "new": "1"})
+    (failed,) = told["FailedResourcesMap"].items()
+    assert (failed[0], failed[1]["StatusCode"], failed[1]["ErrorCode"]) == (
+        f"{arn}nobody",
+        400,
+        "InvalidParameterException",
+    )
+    assert account.sagemaker.list_tags(ResourceArn=f"{arn}a")["Tags"] == [
+        {"Key": "team", "Value": "green"},
+        {"Key": "new", "Value": "1"},
+    ]
+    assert tagging.untag_resources(ResourceARNList=[f"{arn}a"], TagKeys=["team"])["FailedResourcesMap"] == {}
+    assert account.sagemaker.list_tags(ResourceArn=f"{arn}a")["Tags"] == [{"Key": "new", "Value": "1"}]
+
+
+def test_ours_and_others_in_one_request(tagging: Any) -> None:
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        tagging.get_resources(ResourceTypeFilters=["sagemaker", "s3"])
