@@ -24,7 +24,7 @@ def command(outside: Outside, state: Path | None) -> int:
     Example: mlops-sm demo
     """
     with ExitStack() as closing:
-        warm = outside.prewarm()
+        warm = outside.prewarm(state)
         if warm is not None:
             closing.callback(warm.close)
         from mlops_sm.cli.story import tell  # noqa: PLC0415 - boto3 imports while the warm worker imports pandas

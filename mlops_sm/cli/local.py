@@ -57,6 +57,7 @@ def _shaped(pattern: str, example: str) -> Callable[[click.Context, click.Parame
 )
 @click.option("--empty", is_flag=True, help="Make no bucket and no role.")
 @click.option("--end-with-stdin", is_flag=True, help="End when standard input is closed, as it is when a parent dies.")
+@click.option("-v", "--verbose", is_flag=True, help="Say every request on standard error.")
 @options.json
 @click.pass_obj
 def up(
@@ -70,6 +71,7 @@ def up(
     expose: bool,
     empty: bool,
     end_with_stdin: bool,
+    verbose: bool,
 ) -> int:
     """Serve the local account until Ctrl-C.
 
@@ -90,6 +92,7 @@ def up(
         account=account,
         empty=empty,
         end_with_stdin=end_with_stdin,
+        verbose=verbose,
     )
     return serve(outside, wanted)
 

@@ -33,7 +33,7 @@ class Outside:
         cwd: The folder the command was called in.
         variables: Environment variables.
         ui: Where it prints.
-        prewarm: Starts what makes local jobs start fast, to be passed to `open_local`.
+        prewarm: Starts what makes local jobs start fast, to be passed to `open_local`; given the option ``--state``.
         open_local: Opens the local account in a state directory.
         connect: The clients of an environment's AWS account.
         compile: Compiles a pipeline with a cache directory.
@@ -44,7 +44,7 @@ class Outside:
     cwd: Path
     variables: Mapping[str, str]
     ui: Ui
-    prewarm: Callable[[], WarmWorkers | None]
+    prewarm: Callable[[Path | None], WarmWorkers | None]
     open_local: Callable[[Path, Project, Environment, WarmWorkers | None], AbstractContextManager[Account]]
     connect: Callable[[Environment], Clients]
     compile: Callable[[Project, Environment, str, Path], Compiled]
@@ -93,17 +93,17 @@ def real_outside() -> Outside:
         cwd=Path.cwd(),
         variables=os.environ,
         ui=Ui(sys.stdout, sys.stderr, os.environ),
-        prewarm=lambda: _prewarm(Path.cwd()),
+        prewarm=_prewarm,
         open_local=_open_local,
         connect=_connect,
         compile=_compile,
     )
 
 
-def _prewarm(folder: Path) -> WarmWorkers | None:
+def _prewarm(state: Path | None) -> WarmWorkers | None:
     from mlops_sm.cli import servers  # noqa: PLC0415 - most commands run nothing
 
-    if servers.nearby(folder):
+    if servers.nearby(Path.cwd(), state or os.environ.get(STATE_VARIABLE)):
         # Its jobs are the server's, which has warm workers of its own.
         return None
     from mlops_sm.local.warm import WarmWorkers  # noqa: PLC0415 - most commands run nothing

@@ -42,7 +42,7 @@ def command(
     Example: mlops-sm run lending.build -p MinAuc=0.8
     """
     with ExitStack() as closing:
-        warm = outside.prewarm() if environment == options.LOCAL else None
+        warm = outside.prewarm(state) if environment == options.LOCAL else None
         if warm is not None:
             closing.callback(warm.close)
         from mlops_sm.cli.running import Wish, run  # noqa: PLC0415 - boto3 imports while the warm worker imports pandas

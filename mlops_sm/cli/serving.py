@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import shlex
 import signal
@@ -54,6 +55,7 @@ class Serving:
         account: Instead of the local environment's.
         empty: Make no bucket and no role.
         end_with_stdin: End when standard input is closed.
+        verbose: Say every request.
     """
 
     port: int
@@ -64,6 +66,7 @@ class Serving:
     account: str | None
     empty: bool
     end_with_stdin: bool
+    verbose: bool
 
 
 def serve(outside: Outside, wanted: Serving) -> int:
@@ -82,6 +85,7 @@ def serve(outside: Outside, wanted: Serving) -> int:
     running = servers.find(state)
     if running is not None:
         raise RefusedError(_runs_already(state, running))
+    _log(outside, verbose=wanted.verbose)
     with _told_to_end() as told:
         opened = open_embedded(state, project, environment)
         try:
@@ -109,6 +113,16 @@ def _allow(host: str, *, expose: bool) -> None:
         )
         fix = "Leave --host out to serve this machine only, or add --expose if you mean it."
         raise InputError(Problem("E128", f"--host {host}", what, fix))
+
+
+def _log(outside: Outside, *, verbose: bool) -> None:
+    """Have the account's log lines among the progress: warnings, and every request if it is wanted."""
+    handler = logging.StreamHandler(outside.ui.err)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    ours = logging.getLogger("mlops_sm")
+    ours.addHandler(handler)
+    ours.propagate = False
+    ours.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 def _runs_already(state: Path, server: Server) -> Problem:

@@ -245,6 +245,14 @@ def test_a_command_that_owns_the_state_says_how_to_share_it(folder: Path) -> Non
     process.communicate(timeout=PATIENCE)
 
 
+def test_requests_are_said_when_that_is_wanted(folder: Path, up: Callable[..., Server]) -> None:
+    for arguments, count in (([], 0), (["-v"], 1)):
+        server = up(*arguments)
+        server.client("sagemaker").list_pipelines()
+        _, err = server.end(signal.SIGTERM)
+        assert err.count("ListPipelines") == count
+
+
 def test_a_taken_port(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -147,7 +147,7 @@ class World:
         metadata = {"Metadata": {"ProcessingJob": {"Arn": arn}}}
         return {"StepName": name, "StepStatus": status, "StartTime": NOW, **metadata, **ended, **more}
 
-    def prewarm(self) -> WarmWorkers:
+    def prewarm(self, _state: Path | None) -> WarmWorkers:
         assert self.warm is None
         self.warm = ClosedWorkers()
         return self.warm

@@ -63,9 +63,13 @@ def test_a_damaged_trace_is_no_server(tmp_path: Path, content: str) -> None:
 
 def test_nearby(tmp_path: Path, fake_server: Any) -> None:
     inside = tmp_path / "a" / "b"
-    assert not servers.nearby(inside)
+    inside.mkdir(parents=True)
+    fake_server(tmp_path / "elsewhere")
+    assert not servers.nearby(inside, None)
+    assert servers.nearby(inside, "../../elsewhere")
     fake_server(tmp_path / ".mlops_sm")
-    assert servers.nearby(inside)
+    assert servers.nearby(inside, None)
+    assert not servers.nearby(inside, tmp_path / "nowhere")
 
 
 def test_size_counts_every_file(tmp_path: Path) -> None:
