@@ -364,6 +364,7 @@ _ALLOWED: Final = frozenset(
     {
         *((cast(Any, made).__module__, made.__qualname__) for made in _OURS),
         _PENDING,
+        ("mlops_sm.emulator.backends.queues", "plain_queue"),
         ("_codecs", "encode"),
         ("_io", "BytesIO"),
         ("_io", "StringIO"),

@@ -150,8 +150,8 @@ def test_events_schedules_topics_and_alarms(open_account: Open) -> None:
     events.put_targets(Rule="approved", EventBusName="own", Targets=[{"Id": "1", "Arn": topic}])
     events.create_archive(ArchiveName="all", EventSourceArn="arn:aws:events:us-east-1:123456789012:event-bus/own")
     scheduler.create_schedule(
-        Name="daily",
-        ScheduleExpression="rate(1 day)",
+        Name="once",
+        ScheduleExpression="at(2099-01-01T00:00:00)",
         FlexibleTimeWindow={"Mode": "OFF"},
         Target={"Arn": topic, "RoleArn": account.role},
     )
@@ -173,7 +173,7 @@ def test_events_schedules_topics_and_alarms(open_account: Open) -> None:
         topic
     ]
     assert events.describe_archive(ArchiveName="all")["State"] == "ENABLED"
-    assert scheduler.get_schedule(Name="daily")["ScheduleExpression"] == "rate(1 day)"
+    assert scheduler.get_schedule(Name="once")["ScheduleExpression"] == "at(2099-01-01T00:00:00)"
     assert [found["SubscriptionArn"] for found in sns.list_subscriptions()["Subscriptions"]] == [subscription]
     assert [json.loads(body)["Message"] for body in bodies(account.client("sqs"), queue)] == ["hello"]
     assert [alarm["AlarmName"] for alarm in alarms.describe_alarms()["MetricAlarms"]] == ["drift"]
