@@ -71,7 +71,7 @@ CREATE TABLE slices (
 );
 CREATE TABLE associations (
   account TEXT NOT NULL, region TEXT NOT NULL, source TEXT NOT NULL, destination TEXT NOT NULL,
-  type TEXT NOT NULL, created REAL NOT NULL,
+  type TEXT NOT NULL, created REAL NOT NULL, automatic INTEGER NOT NULL,
   PRIMARY KEY (source, destination)
 ) WITHOUT ROWID;
 CREATE INDEX associations_destination ON associations (destination, source);

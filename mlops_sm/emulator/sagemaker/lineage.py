@@ -22,6 +22,8 @@ from mlops_sm.emulator.store import Condition, Entity, Kind, Scope
 
 GROUP: Final = "sagemaker-default-lineage-group"
 """The lineage group that every account has (developer guide, "Cross-Account Lineage Tracking")."""
+_LIMITS: Final[Mapping[Kind, int]] = {Kind.ACTION: 3_000, Kind.ARTIFACT: 6_000, Kind.CONTEXT: 500}
+"""How many clients can create; SageMaker itself has no limit (developer guide, as above)."""
 
 
 def entity_arn(scope: Scope, kind: Kind, value: str) -> str:
@@ -45,6 +47,16 @@ def lineage_entity(call: Call, kind: Kind, value: str) -> Entity:
 def missing(kind: Kind, arn: str) -> AwsError:
     """ResourceNotFound for an ARN that nothing has."""
     return AwsError("ResourceNotFound", f"{_noun(kind)} {arn} does not exist.")
+
+
+def check_limit(kind: str, count: int, limit: int) -> None:
+    """Raise ResourceLimitExceeded when one more would be too many."""
+    if count >= limit:
+        raise AwsError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit 'Maximum number of manually created {kind}' is {limit}, "
+            f"with current utilization of {count}. Delete what you do not need.",
+        )
 
 
 def add_entity(call: Call, entity: Entity) -> None:
@@ -122,7 +134,7 @@ def create_artifact(call: Call) -> dict[str, Json]:
     """Keep an artifact; one with the same source exists only once."""
     members = call.members("Source", "ArtifactType")
     entity = artifact(call.scope, call.request["Source"], call.request["ArtifactType"], call.now(), members)
-    add_entity(call, entity)
+    _add_by_hand(call, entity)
     return {"ArtifactArn": entity.arn}
 
 
@@ -203,8 +215,16 @@ def list_contexts(call: Call) -> dict[str, Json]:
 def _create(call: Call, kind: Kind) -> dict[str, Json]:
     noun = _noun(kind)
     entity = named(kind, call.scope, call.request[f"{noun}Name"], call.now(), call.members(f"{noun}Name"))
-    add_entity(call, entity)
+    _add_by_hand(call, entity)
     return {f"{noun}Arn": entity.arn}
+
+
+def _add_by_hand(call: Call, entity: Entity) -> None:
+    with call.store.transaction():
+        limit = _LIMITS[entity.kind]
+        made = Graph(call.store).entities_by_hand(call.scope, entity.kind, limit)
+        check_limit(f"{_noun(entity.kind).lower()}s", made, limit)
+        add_entity(call, entity)
 
 
 def _described(entity: Entity) -> dict[str, Json]:

@@ -61,15 +61,31 @@ class Graph:
 
     # ------------------------------------------------------------------ associations
 
-    def associate(self, scope: Scope, association: Association) -> bool:
+    def associate(self, scope: Scope, association: Association, *, automatic: bool = False) -> bool:
         """Add an association; False when its two entities have one in this direction already."""
         return bool(
             self._database.execute(
-                "INSERT INTO associations (account, region, source, destination, type, created) VALUES (?,?,?,?,?,?)"
-                " ON CONFLICT DO NOTHING",
-                (*scope, *association),
+                "INSERT INTO associations (account, region, source, destination, type, created, automatic)"
+                " VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                (*scope, *association, automatic),
             )
         )
+
+    def associations_by_hand(self, scope: Scope, limit: int) -> int:
+        """How many associations clients have added; some number below the limit while all together are fewer."""
+        return self._by_hand("associations WHERE account=? AND region=?", "NOT automatic", scope, limit)
+
+    def entities_by_hand(self, scope: Scope, kind: Kind, limit: int) -> int:
+        """How many artifacts, actions or contexts clients have created; likewise."""
+        manual = "json_extract(body, '$.Automatic') IS NULL"
+        return self._by_hand("entities WHERE account=? AND region=? AND kind=?", manual, (*scope, kind), limit)
+
+    def _by_hand(self, rows: str, manual: str, values: Sequence[str], limit: int) -> int:
+        count: int = self._database.query(f"SELECT count(*) FROM {rows}", values)[0][0]  # noqa: S608 - ours, values bound
+        if count < limit:
+            return count
+        count = self._database.query(f"SELECT count(*) FROM {rows} AND {manual}", values)[0][0]  # noqa: S608 - likewise
+        return count
 
     def dissociate(self, source: str, destination: str) -> bool:
         """Remove an association; False when there is none."""

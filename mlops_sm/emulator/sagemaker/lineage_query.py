@@ -9,7 +9,7 @@ from typing import Any, Final
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import make_token, read_token
-from mlops_sm.emulator.sagemaker.lineage import GROUP, group_arn
+from mlops_sm.emulator.sagemaker.lineage import GROUP, check_limit, group_arn
 from mlops_sm.emulator.sagemaker.lineage_graph import Association, Graph, Node
 from mlops_sm.emulator.service import Call, Operation
 from mlops_sm.emulator.store import Entity, Kind
@@ -28,6 +28,8 @@ _JOB: Final = "SageMaker"
 """What a trial component's SourceType has before the type that QueryLineage knows, e.g. ``TrainingJob``."""
 _PAGE: Final = 10
 _MAX_DEPTH: Final = 10
+_MAX_ASSOCIATIONS: Final = 6_000
+"""How many clients can add (developer guide, "Manually Create Tracking Entities", Limits)."""
 _SORT: Final[Mapping[str, str]] = {
     "CreationTime": "a.created",
     "SourceArn": "a.source",
@@ -54,7 +56,10 @@ def add_association(call: Call) -> dict[str, Json]:
         if source.arn == destination.arn:
             raise invalid("An association can't be created between an entity and itself.")
         edge = Association(source.arn, destination.arn, call.request.get("AssociationType", ""), call.now())
-        if not Graph(call.store).associate(source.scope, edge):
+        graph = Graph(call.store)
+        made = graph.associations_by_hand(source.scope, _MAX_ASSOCIATIONS)
+        check_limit("associations", made, _MAX_ASSOCIATIONS)
+        if not graph.associate(source.scope, edge):
             raise invalid(f"Association between {source.arn} and {destination.arn} already exists.")
     return {"SourceArn": source.arn, "DestinationArn": destination.arn}
 

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _JOBS: Final = ("ProcessingJob", "TrainingJob", "TransformJob")
 """Members of a step's metadata that name a job with a trial component."""
 _MAX_NAME: Final = 120
+_AUTOMATIC: Final[Mapping[str, Json]] = {"Automatic": True}
+"""Does not count for the limits of what clients create."""
 
 
 class LineageRecorder:
@@ -175,7 +177,7 @@ class LineageRecorder:
     # ------------------------------------------------------------------ model packages
 
     def _package_registered(self, package: Entity) -> None:
-        own = artifact(package.scope, {"SourceUri": package.arn}, "Model", package.created)
+        own = artifact(package.scope, {"SourceUri": package.arn}, "Model", package.created, _AUTOMATIC)
         self._store.add(own)
         group = package.scope.arn(Kind.MODEL_PACKAGE_GROUP, package.parent)
         context = _group_context(package.scope, package.parent, group, package.created)
@@ -194,6 +196,7 @@ class LineageRecorder:
             "ActionType": "Approval",
             "Status": "Completed",
             "Properties": {"ModelApprovalStatus": package.status},
+            **_AUTOMATIC,
         }
         action = named(Kind.ACTION, package.scope, naming.shorten(name, _MAX_NAME), package.modified, members)
         self._store.add(action)
@@ -204,16 +207,17 @@ class LineageRecorder:
 
     def _artifact(self, about: Entity, uri: str, kind: str) -> str:
         """The ARN of the artifact of a URI; one that exists is used again, whoever made it."""
-        made = artifact(about.scope, {"SourceUri": uri}, kind, about.modified)
+        made = artifact(about.scope, {"SourceUri": uri}, kind, about.modified, _AUTOMATIC)
         self._store.add(made)
         return made.arn
 
     def _link(self, source: str, destination: str, kind: str, about: Entity) -> None:
-        self._graph.associate(about.scope, Association(source, destination, kind, about.modified))
+        edge = Association(source, destination, kind, about.modified)
+        self._graph.associate(about.scope, edge, automatic=True)
 
 
 def _group_context(scope: Scope, group: str, arn: str, now: float) -> Entity:
-    members = {"Source": {"SourceUri": arn, "SourceType": "ARN"}, "ContextType": "ModelGroup"}
+    members = {"Source": {"SourceUri": arn, "SourceType": "ARN"}, "ContextType": "ModelGroup", **_AUTOMATIC}
     return named(Kind.CONTEXT, scope, naming.shorten(f"{group}-aws-model-group", _MAX_NAME), now, members)
 
 

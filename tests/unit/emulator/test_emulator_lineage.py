@@ -337,3 +337,16 @@ def test_the_lineage_group(sagemaker: Any) -> None:
         sagemaker.describe_lineage_group(LineageGroupName="another")
     with pytest.raises(sagemaker.exceptions.ResourceNotFound, match="no resource policy"):
         sagemaker.get_lineage_group_policy(LineageGroupName=group["LineageGroupArn"])
+
+
+def test_how_many_contexts_a_client_can_create(account: Any) -> None:
+    """At most 500, those that the account itself makes not counted (developer guide, as above)."""
+    sagemaker = account.sagemaker
+    sagemaker.create_model_package_group(ModelPackageGroupName="g")
+    for number in range(500):
+        sagemaker.create_context(ContextName=f"c{number}", Source={"SourceUri": "u"}, ContextType="t")
+    with pytest.raises(sagemaker.exceptions.ResourceLimitExceeded, match="is 500"):
+        sagemaker.create_context(ContextName="one-more", Source={"SourceUri": "u"}, ContextType="t")
+    sagemaker.create_model_package_group(ModelPackageGroupName="h")
+    sagemaker.delete_context(ContextName="c7")
+    sagemaker.create_context(ContextName="one-more", Source={"SourceUri": "u"}, ContextType="t")
