@@ -6,7 +6,9 @@ it. Only then is the request held against the service's model.
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Final
 from urllib.parse import parse_qs
 from xml.parsers import expat
@@ -15,11 +17,12 @@ from mlops_sm.checks.service import Shape, service_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError
-from mlops_sm.emulator.refusals import speech, unavailable
+from mlops_sm.emulator.refusals import is_s3, speech, unavailable
 from mlops_sm.emulator.service_names import folder_of, known_folders
 from mlops_sm.emulator.validation import read_request
 
 _NO_XML: Final = b"<Nothing/>"
+_COMPOSED: Final = frozenset({"list", "map", "structure"})
 _NOT_JSON: Final = "The request's body is not a JSON object."
 
 
@@ -40,22 +43,65 @@ def blame(arrival: Arrival, failure: Exception) -> AwsError:
     return AwsError("InternalFailure", message, 501)
 
 
+def incomplete(arrival: Arrival) -> AwsError | None:
+    """The error for a request without what its operation requires; moto would make things without a name of it.
+
+    botocore's clients require the same before they send. Told only for the protocols that name members plainly.
+    """
+    folder = folder_of(arrival.service)
+    if not arrival.operation or folder not in known_folders():
+        return None
+    model = service_model(folder)
+    if arrival.operation not in model.operation_names:
+        return None
+    shape = model.operation_model(arrival.operation).input_shape
+    if shape is None or not shape.required_members:
+        return None
+    try:
+        match speech(arrival):
+            case "json":
+                given = _parsed(_body(arrival))
+                missing = next((name for name in shape.required_members if given.get(name) is None), None)
+                return None if missing is None else _null(missing)
+            case "query":
+                sent = _parameters(arrival)
+                scalars = [n for n in shape.required_members if shape.members[n].type_name not in _COMPOSED]
+                _require([_wire_name(shape, name) for name in scalars], sent)
+            case _:
+                return None
+    except AwsError as error:
+        return error
+    except UnicodeDecodeError:
+        return AwsError("MalformedQueryString", "The request's parameters are not UTF-8.")
+    return None
+
+
+def _null(name: str) -> AwsError:
+    member = name[:1].lower() + name[1:]
+    constraint = f"Value null at '{member}' failed to satisfy constraint: Member must not be null"
+    return AwsError("ValidationException", f"1 validation error detected: {constraint}")
+
+
+def _parameters(arrival: Arrival) -> set[str]:
+    given = parse_qs(_body(arrival).decode() or arrival.path.partition("?")[2], keep_blank_values=True)
+    return {name.split(".")[0] for name in given}
+
+
 def _fault(arrival: Arrival, shape: Shape) -> AwsError | None:
     """What is wrong with a request, as far as the model says; None when it looks right."""
     # A payload is data, such as an object's content: whatever it is, it is right.
     has_data = shape.serialization.get("payload") in shape.members and (
         shape.members[shape.serialization["payload"]].type_name in {"blob", "string"}
     )
-    body = b"" if has_data else arrival.read()
     try:
+        body = b"" if has_data else _body(arrival)
         match speech(arrival):
             case "json":
                 read_request(_parsed(body), shape)
             case "rest-json":
                 _require(_in_the_body(shape), set(_parsed(body)))
             case "query" | "ec2":
-                given = parse_qs(body.decode() or arrival.path.partition("?")[2], keep_blank_values=True)
-                _require([_wire_name(shape, name) for name in shape.required_members], {n.split(".")[0] for n in given})
+                _require([_wire_name(shape, name) for name in shape.required_members], _parameters(arrival))
             case _:
                 expat.ParserCreate().Parse(body or _NO_XML, True)
     except AwsError as error:
@@ -65,6 +111,17 @@ def _fault(arrival: Arrival, shape: Shape) -> AwsError | None:
     except UnicodeDecodeError:
         return AwsError("MalformedQueryString", "The request's parameters are not UTF-8.")
     return None
+
+
+def _body(arrival: Arrival) -> bytes:
+    """The body as its protocol has it: botocore compresses what is long, such as metric data."""
+    body = arrival.read()
+    if arrival.headers.get("content-encoding") != "gzip" or is_s3(arrival):
+        return body
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error):
+        raise AwsError("SerializationException", "The request's body is not gzip, as its header says.") from None
 
 
 def _parsed(body: bytes) -> dict[str, Json]:

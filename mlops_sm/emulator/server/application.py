@@ -90,8 +90,12 @@ class Application:
         return answer if answer is not None else refusal(arrival, unavailable(arrival))
 
     def _forward(self, arrival: Arrival) -> Answer | None:
-        from mlops_sm.emulator.moto_requests import ask_moto, aws_request  # noqa: PLC0415 - SageMaker's need none of it
+        from mlops_sm.emulator.blame import incomplete  # noqa: PLC0415 - SageMaker's requests need none of it
+        from mlops_sm.emulator.moto_requests import ask_moto, aws_request  # noqa: PLC0415 - likewise
 
+        missing = incomplete(arrival)
+        if missing is not None:
+            return refusal(arrival, missing)
         return ask_moto(arrival, aws_request(arrival, self._home.region))
 
 

@@ -187,6 +187,14 @@ def test_queues_lead_back_to_the_server(served: Served) -> None:
     assert [message["Body"] for message in received] == ["hello"]
 
 
+def test_what_clients_compress_arrives(served: Served) -> None:
+    """Clients compress metric data of 10 KB and more."""
+    data = [{"MetricName": f"m{number}", "Value": 1.0, "Unit": "Count"} for number in range(400)]
+    served.client("cloudwatch").put_metric_data(Namespace="compressed", MetricData=data)
+    listed = served.local.client("cloudwatch").list_metrics(Namespace="compressed")["Metrics"]
+    assert len(listed) == 400
+
+
 def test_every_answer_says_its_request_id(served: Served) -> None:
     for client in (served.client("sagemaker"), served.local.client("sagemaker")):
         first, second = client.list_pipelines(), client.list_pipelines()
