@@ -18,7 +18,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.events.announcements import iso
 from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall
-from mlops_sm.emulator.events.rules import Rules
+from mlops_sm.emulator.events.rules import Rules, meets
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
 
@@ -94,7 +94,7 @@ class DeliveryHooks:
         event = {name: value for name, value in original_event.items() if name != "ingestion-time"}
         if isinstance(event.get("time"), int | float):
             event["time"] = iso(event["time"])
-        if rule.event_pattern.dump() and rule.event_pattern.matches_event(event):
+        if meets(rule, event):
             letter = BusEvent(scope=Scope(rule.account_id, rule.region_name), event=event, bus=rule.event_bus_name)
             self._send(list(self._rules.calls(rule, letter)))
 

@@ -16,7 +16,7 @@ from mlops_sm.emulator.events.delivery import UndeliveredError
 MISSING: Final = object()
 """What a path leads to that leads nowhere."""
 
-_STEP: Final = re.compile(r"\.([^.\[\]]+)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\]|\[(\*)\]|\.(\*)")
+_STEP: Final = re.compile(r"\.([^.\[\]*]+)|\['([^']*)'\]|\[\"([^\"]*)\"\]|\[(\d+)\]|\[(\*)\]|\.(\*)")
 _PLACEHOLDER: Final = re.compile(r"<([A-Za-z0-9_.\-]+)>")
 
 

@@ -12,18 +12,20 @@ from mlops_sm.checks.service import service_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.events import patterns
 from mlops_sm.emulator.events.announcements import iso
 from mlops_sm.emulator.events.letters import BusEvent, Letter
 from mlops_sm.emulator.events.targets import is_loopback
-from mlops_sm.emulator.protocol import Answer, answer
+from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.store import Scope
 
 _MAX_ENTRIES_BYTES: Final = 1 << 20
+_REQUIRED: Final = ("id", "account", "source", "time", "region", "resources", "detail-type")
 
 
 class EventRequests:
-    """Answers PutEvents; every other request of EventBridge is moto's.
+    """Answers PutEvents and TestEventPattern, and checks patterns; every other request of EventBridge is moto's.
 
     Args:
         send: Takes the events.
@@ -38,12 +40,16 @@ class EventRequests:
 
     def __call__(self, arrival: Arrival) -> Answer | None:
         """Answer a request, or leave it to moto."""
-        if arrival.operation != "PutEvents":
-            return None
-        scope = Scope(arrival.account, arrival.region or self._region)
-        return answer(
-            service_model("events"), "PutEvents", arrival.read(), lambda request: self._put_events(scope, request)
-        )
+        match arrival.operation:
+            case "PutEvents":
+                scope = Scope(arrival.account, arrival.region or self._region)
+                return _answered(arrival, lambda request: self._put_events(scope, request))
+            case "TestEventPattern":
+                return _answered(arrival, _test_event_pattern)
+            case "PutRule" | "CreateArchive" | "UpdateArchive":
+                return _check_pattern(arrival)
+            case _:
+                return None
 
     def _put_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """PutEvents: each entry is taken or refused by itself.
@@ -87,6 +93,35 @@ class EventRequests:
         parts = bus.split(":", 5)
         # A bus of another account takes the event as it is: with the sender's account and region.
         return BusEvent(scope=Scope(parts[4], parts[3]), event=event, bus=parts[5].split("/", 1)[-1])
+
+
+def _answered(arrival: Arrival, perform: Callable[[dict[str, Json]], Json]) -> Answer:
+    return answer(service_model("events"), arrival.operation, arrival.read(), perform)
+
+
+def _test_event_pattern(request: Mapping[str, Json]) -> dict[str, Json]:
+    """TestEventPattern; the fields that an event must have are those that its API reference lists."""
+    try:
+        event = json.loads(request["Event"])
+    except (ValueError, RecursionError) as error:
+        raise invalid("Parameter Event is not valid. Reason: it is not JSON.") from error
+    absent = [name for name in _REQUIRED if not isinstance(event, dict) or name not in event]
+    if absent:
+        raise invalid(f"Parameter Event is not valid. Reason: {', '.join(absent)} must be present.")
+    return {"Result": patterns.matches(patterns.parse(request["EventPattern"]), event)}
+
+
+def _check_pattern(arrival: Arrival) -> Answer | None:
+    try:
+        request = json.loads(arrival.read())
+        if isinstance(request, dict) and isinstance(request.get("EventPattern"), str):
+            patterns.parse(request["EventPattern"])
+    except AwsError as error:
+        return refuse(error)
+    except ValueError:
+        # Whoever answers says so.
+        return None
+    return None
 
 
 def _refused(entry: Mapping[str, Json]) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events.delivery import UndeliveredError
 from mlops_sm.emulator.events.inputs import payload
 from mlops_sm.emulator.events.letters import BusEvent, TargetCall
+from mlops_sm.emulator.events.patterns import matches
 from mlops_sm.emulator.store import Scope
 
 _ENABLED: Final = frozenset({"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"})
@@ -36,8 +37,7 @@ class Rules:
         """The targets of every enabled rule on the event's bus whose pattern it meets."""
         calls: list[TargetCall] = []
         for rule in self._on(letter.scope, letter.bus).values():
-            # A rule with a schedule only has no pattern, which meets nothing.
-            if rule.event_pattern.dump() and rule.event_pattern.matches_event(letter.event):
+            if meets(rule, letter.event):
                 calls.extend(self.calls(rule, letter))
         return calls
 
@@ -75,6 +75,11 @@ class Rules:
 
         found = events_backends[scope.account][scope.region].event_buses.get(bus)
         return {} if found is None else dict(found.rules)
+
+
+def meets(rule: MotoRule, event: Mapping[str, Json]) -> bool:
+    """Whether an event has what a rule's pattern asks for; a rule that has a schedule only gets none."""
+    return bool(rule.event_pattern.dump()) and matches(rule.event_pattern.get_pattern(), event)
 
 
 def archive(scope: Scope, name: str, event: Mapping[str, Json]) -> None:
