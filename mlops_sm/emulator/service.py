@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Definition, Json, Scalar
 from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.errors import AwsError, invalid
@@ -109,13 +110,19 @@ def find(call: Call, kind: Kind, value: str, missing: Callable[[str], AwsError])
     return entity
 
 
+def modelled(call: Call, code: str, message: str) -> AwsError:
+    """An error that the model lists for the call's operation; ValidationException, which all have, when it does not."""
+    errors = sagemaker_model().operation_model(call.operation).error_shapes
+    return AwsError(code, message) if code in {error.name for error in errors} else invalid(message)
+
+
 def once(call: Call, perform: Callable[[], dict[str, Json]]) -> dict[str, Json]:
     """Perform a request unless its idempotency token was used: then the first answer is given again.
 
     Everything in `perform` is one transaction; it must not touch S3.
 
     Raises:
-        AwsError: ConflictException, the token was used with another request.
+        AwsError: ConflictException or ValidationException, the token was used with another request.
     """
     token = next((call.request[name] for name in _TOKEN_MEMBERS if name in call.request), None)
     if token is None:
@@ -128,7 +135,7 @@ def once(call: Call, perform: Callable[[], dict[str, Json]]) -> dict[str, Json]:
         used = call.store.token(call.scope, call.operation, token)
         if used is not None:
             if used.request != request:
-                raise AwsError("ConflictException", f"The client token {token} was used with another request.")
+                raise modelled(call, "ConflictException", f"The client token {token} was used with another request.")
             return used.answer
         answer = perform()
         call.store.put_token(call.scope, call.operation, token, Token(request, answer))

@@ -15,7 +15,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.sagemaker.records_lists import Filter, list_records
 from mlops_sm.emulator.sagemaker.tags import tag_new
-from mlops_sm.emulator.service import Call, Operation, once
+from mlops_sm.emulator.service import Call, Operation, modelled, once
 from mlops_sm.emulator.store import Condition, Entity, Kind, Scope, Store
 
 IN_USE: Final = "ResourceInUse"
@@ -108,10 +108,11 @@ class Family:
         """The ARN of the record of a name."""
         return naming.sagemaker_arn(scope.region, scope.account, self.resource, name)
 
-    def error(self, pair: tuple[str, str], scope: Scope, name: str) -> AwsError:
-        """`duplicate` or `missing` about a name."""
+    def error(self, pair: tuple[str, str], call: Call, name: str) -> AwsError:
+        """`duplicate` or `missing` about a name or an ARN."""
         code, message = pair
-        return AwsError(code, message.format(arn=self.arn_of(scope, name), name=name))
+        arn = name if name.startswith("arn:") else self.arn_of(call.scope, name)
+        return modelled(call, code, message.format(arn=arn, name=name.rsplit("/", 1)[-1]))
 
 
 def describe_record(family: Family, entity: Entity) -> dict[str, Json]:
@@ -151,11 +152,11 @@ def named_record(call: Call, family: Family, name: str) -> Entity:
     if name.startswith("arn:"):
         entity = call.store.by_arn(name)
         if entity is None or entity.parent != family.name:
-            raise AwsError(family.missing[0], family.missing[1].format(arn=name, name=name.rsplit("/", 1)[-1]))
+            raise family.error(family.missing, call, name)
         return entity
     entity = record_of(call.store, call.scope, family.name, name)
     if entity is None:
-        raise family.error(family.missing, call.scope, name)
+        raise family.error(family.missing, call, name)
     return entity
 
 
@@ -179,7 +180,7 @@ def new_record(
         body=dict(body),
     )
     if not call.store.add(entity):
-        raise family.error(family.duplicate, call.scope, name)
+        raise family.error(family.duplicate, call, name)
     if tagged:
         tag_new(call, entity.arn)
     return entity
@@ -209,7 +210,7 @@ def operations_of(family: Family) -> dict[str, Operation]:
         if family.unique and any(
             other.body[family.unique] == body[family.unique] for other in records_below(call, family.name)
         ):
-            raise family.error(family.duplicate, call.scope, body[family.unique])
+            raise family.error(family.duplicate, call, body[family.unique])
         return new_record(call, family, name, body)
 
     def describe(call: Call) -> dict[str, Json]:
@@ -230,7 +231,7 @@ def operations_of(family: Family) -> dict[str, Operation]:
             name = entity.name.removeprefix(f"{family.name}/")
             for child in family.children:
                 if records_below(call, child, name):
-                    raise AwsError(family.busy, f"{entity.arn} cannot be deleted: it still has a {child}.")
+                    raise modelled(call, family.busy, f"{entity.arn} cannot be deleted: it still has a {child}.")
             family.free(call, entity)
             call.store.delete(entity)
         return {**answer(call, entity), "Success": True}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.sagemaker.records import (
     CONFLICT,
     NOT_FOUND,
@@ -21,7 +21,7 @@ from mlops_sm.emulator.sagemaker.records import (
     records_below,
 )
 from mlops_sm.emulator.sagemaker.records_lists import list_records
-from mlops_sm.emulator.service import Call, Operation
+from mlops_sm.emulator.service import Call, Operation, modelled
 from mlops_sm.emulator.store import Entity
 
 _VERSIONS: Final = "ModelCardVersion"
@@ -74,7 +74,7 @@ def update_model_card(call: Call) -> dict[str, Json]:
         card, now = _card(call), call.now()
         if "Content" in given:
             if card.body["ModelCardStatus"] == _ARCHIVED:
-                raise AwsError(CONFLICT, "Model Card is Archived")
+                raise modelled(call, CONFLICT, "Model Card is Archived")
             given["ModelCardVersion"] = card.body["ModelCardVersion"] + 1
             card = card.with_body(given, modified=now)
             _keep_version(call, card)
@@ -116,7 +116,7 @@ def _card(call: Call) -> Entity:
 def _version(call: Call, card: Entity, number: int) -> Entity:
     version = record_of(call.store, card.scope, _VERSIONS, f"{card.body['ModelCardName']}/{number:09d}")
     if version is None:
-        raise AwsError(NOT_FOUND, f"Model Card {card.arn} does not have version {number}.")
+        raise modelled(call, NOT_FOUND, f"Model Card {card.arn} does not have version {number}.")
     return version
 
 

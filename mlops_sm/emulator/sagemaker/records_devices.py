@@ -7,7 +7,6 @@ from typing import Final
 
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.sagemaker.records import (
     NOT_FOUND,
     Family,
@@ -18,7 +17,7 @@ from mlops_sm.emulator.sagemaker.records import (
     records_below,
 )
 from mlops_sm.emulator.sagemaker.records_lists import list_records
-from mlops_sm.emulator.service import Call, Operation
+from mlops_sm.emulator.service import Call, Operation, modelled
 from mlops_sm.emulator.store import Entity
 
 _DEVICES: Final = "Device"
@@ -93,7 +92,7 @@ def _device(call: Call, name: str) -> Entity:
     fleet = call.request["DeviceFleetName"]
     device = record_of(call.store, call.scope, _DEVICES, f"{fleet}/{name}")
     if device is None:
-        raise AwsError(NOT_FOUND, f"Device {name} does not exist in fleet {fleet}.")
+        raise modelled(call, NOT_FOUND, f"Device {name} does not exist in fleet {fleet}.")
     return device
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.sagemaker.records import IN_USE, NOT_FOUND, Family, named_record
-from mlops_sm.emulator.service import Call, Operation
+from mlops_sm.emulator.service import Call, Operation, modelled
 from mlops_sm.emulator.store import Entity
 
 _RESERVED: Final = frozenset({"is_deleted", "write_time", "api_invocation_time"})
@@ -131,8 +131,10 @@ def _feature(call: Call, group: Entity) -> tuple[str, dict[str, Any]]:
     for definition in group.body["FeatureDefinitions"]:
         if definition["FeatureName"] == name:
             return definition["FeatureType"], (group.body.get(_METADATA) or {}).get(name) or {}
-    raise AwsError(
-        NOT_FOUND, f"Resource Not Found: FeatureGroup {group.body['FeatureGroupName']} has no feature with name {name}"
+    raise modelled(
+        call,
+        NOT_FOUND,
+        f"Resource Not Found: FeatureGroup {group.body['FeatureGroupName']} has no feature with name {name}",
     )
 
 

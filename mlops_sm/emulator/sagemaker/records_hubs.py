@@ -17,7 +17,7 @@ from mlops_sm.emulator.sagemaker.records import (
     records_below,
 )
 from mlops_sm.emulator.sagemaker.records_lists import Filter, Row, list_records
-from mlops_sm.emulator.service import Call, Operation
+from mlops_sm.emulator.service import Call, Operation, modelled
 from mlops_sm.emulator.store import Entity
 
 _CONTENTS: Final = "HubContent"
@@ -134,8 +134,8 @@ def _content(call: Call) -> Entity:
 def _missing(call: Call) -> AwsError:
     version = call.request.get("HubContentVersion")
     which = f", version {version}," if version else ""
-    return AwsError(
-        NOT_FOUND, f"{call.request['HubContentName']}{which} does not exist in hub {call.request['HubName']}."
+    return modelled(
+        call, NOT_FOUND, f"{call.request['HubContentName']}{which} does not exist in hub {call.request['HubName']}."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.pages import make_token, read_token
 from mlops_sm.emulator.sagemaker.records import (
     IN_USE,
@@ -19,7 +19,7 @@ from mlops_sm.emulator.sagemaker.records import (
     records_below,
 )
 from mlops_sm.emulator.sagemaker.records_lists import PAGE, list_records
-from mlops_sm.emulator.service import Call, Operation, once
+from mlops_sm.emulator.service import Call, Operation, modelled, once
 from mlops_sm.emulator.store import Entity
 
 _VERSIONS: Final = "ImageVersion"
@@ -143,7 +143,7 @@ def _version(call: Call) -> Entity:
         if version.body["Version"] == number or (alias is not None and alias in (version.body.get("Aliases") or [])):
             return version
     named = f"alias {alias}" if alias is not None else f"version {number}" if number is not None else "any version"
-    raise AwsError(NOT_FOUND, f"Image {image.arn} does not have {named}.")
+    raise modelled(call, NOT_FOUND, f"Image {image.arn} does not have {named}.")
 
 
 def _refuse_taken(call: Call, image: Entity, aliases: list[str]) -> None:
@@ -151,7 +151,7 @@ def _refuse_taken(call: Call, image: Entity, aliases: list[str]) -> None:
     taken = {alias for version in _versions(call, image) for alias in version.body.get("Aliases") or []}
     for alias in aliases:
         if alias in taken:
-            raise AwsError(IN_USE, f"The alias {alias} is already used by a version of {image.arn}.")
+            raise modelled(call, IN_USE, f"The alias {alias} is already used by a version of {image.arn}.")
 
 
 def _described(version: Entity) -> dict[str, Json]:

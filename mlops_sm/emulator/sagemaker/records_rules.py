@@ -132,10 +132,25 @@ def workforce(call: Call) -> dict[str, Json]:
     others = records_below(call, "Workforce")
     if others and others[0].body["WorkforceName"] != call.request["WorkforceName"]:
         raise invalid(f"There is a workforce in this region already: {others[0].arn}")
+    return _shown_of_workforce(call)
+
+
+def workforce_changes(call: Call, _entity: Entity) -> dict[str, Json]:
+    """The members of the request as the service shows them."""
+    return {**call.members("WorkforceName"), **_shown_of_workforce(call)}
+
+
+def _shown_of_workforce(call: Call) -> dict[str, Json]:
     made: dict[str, Json] = {}
     if "OidcConfig" in call.request:
         # The service never shows the secret.
         made["OidcConfig"] = {k: v for k, v in call.request["OidcConfig"].items() if k != "ClientSecret"}
+    network = call.request.get("WorkforceVpcConfig")
+    if network is not None and not {"VpcId", "SecurityGroupIds", "Subnets"} <= network.keys():
+        if network:
+            raise invalid("WorkforceVpcConfig: VpcId, SecurityGroupIds and Subnets are needed together.")
+        # An empty one takes the workforce out of its network.
+        made["WorkforceVpcConfig"] = None
     return made
 
 

@@ -226,6 +226,7 @@ _FAMILIES: Final = (
         what=_HUMANS,
         members={"Status": "Active"},
         made=records_rules.workforce,
+        changes=records_rules.workforce_changes,
         free=records_rules.free_workforce,
         duplicate=(INVALID, "Workforce {arn} already exists."),
         missing=(INVALID, "Workforce {arn} does not exist."),

@@ -272,7 +272,7 @@ class TestDevices:
         again = operations.refused(
             "RegisterDevices", DeviceFleetName="fleet", Devices=[{"DeviceName": "three"}, devices[0]]
         )
-        assert again[0] == "ResourceInUse"
+        assert (again[0], "already exists" in again[1]) == ("ValidationException", True)
         assert [d["DeviceName"] for d in operations("ListDevices")["DeviceSummaries"]] == ["one", "two"]
         operations("UpdateDevices", DeviceFleetName="fleet", Devices=[{"DeviceName": "one", "Description": "first"}])
         about = {"DeviceFleetName": "fleet", "DeviceName": "one"}
