@@ -30,7 +30,7 @@ from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.events.wiring import EventWork
-from mlops_sm.emulator.front import AccountFront, Intercept
+from mlops_sm.emulator.front import AccountFront, Amend, Intercept
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
 from mlops_sm.emulator.logs import JobLogs
@@ -334,8 +334,7 @@ def _control_plane(
     )
 
     def first(arrival: Arrival) -> Answer | None:
-        timing.notice(arrival)
-        return work.intercept(arrival)
+        return timing.intercept(arrival) or work.intercept(arrival)
 
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
@@ -368,8 +367,10 @@ def _control_plane(
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
     }
-    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=first)
-    intercepts[tags_resources.SERVICE] = tags_resources.TaggedResources(store, front.perform, region)
+    amends: dict[str, Amend] = {}
+    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=first, amends=amends)
+    tagged = tags_resources.TaggedResources(store, front.perform, region)
+    intercepts[tags_resources.SERVICE], amends[tags_resources.SERVICE] = tagged, tagged.amend
 
     def end_work() -> None:
         timing.close()

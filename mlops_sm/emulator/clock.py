@@ -94,6 +94,8 @@ class Clock:
             raise ValueError("the clock cannot be advanced beyond the year 9999") from error
         if span < timedelta():
             raise ValueError("the clock can only be advanced, not turned back")
+        # What requests have set off before happens before; a span of nothing waits for just that.
+        self._settled()
         with self._firing:
             while not self._closing and (due := self._earliest()) is not None and due <= target:
                 self._pin(max(due, self()))
@@ -104,8 +106,6 @@ class Clock:
                     self._unpin()
             self._move_to(target)
         self.changed()
-        # Also what requests have set off before: a span of nothing waits for just that.
-        self._settled()
         return self()
 
     def go_on(self, ahead: timedelta) -> None:

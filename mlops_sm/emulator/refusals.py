@@ -64,7 +64,9 @@ def speech(arrival: Arrival) -> str:
     folder = folder_of(arrival.service)
     if folder in known_folders():
         protocol = str(service_model(folder).metadata["protocol"])
-        return "json" if protocol == _CBOR else protocol
+        if protocol not in {_CBOR, "json"}:
+            return protocol
+    # Only the query protocol sends forms, also to services that have moved on to another.
     return "query" if content_type.startswith("application/x-www-form-urlencoded") else "json"
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mlops_sm.emulator.alarms import rules
+from mlops_sm.emulator.alarms.incoming import DataError, prepared
 from mlops_sm.emulator.alarms.messages import Situation
 from mlops_sm.emulator.alarms.plans import MotoAlarm, MotoBackend, PlanError, plan_of
 from mlops_sm.emulator.alarms.watch import Alarms
@@ -70,6 +71,8 @@ class AlarmHooks:
         from moto.cloudwatch.exceptions import ValidationError  # noqa: PLC0415 - see _install
 
         def put_metric_alarm(backend: MotoBackend, **options: Any) -> MotoAlarm:  # noqa: ANN401 - moto's own
+            if not options["name"]:
+                raise ValidationError("The parameter AlarmName is required.")
             before = backend.alarms.get(options["name"])
             alarm = original(backend, **options)
             try:
@@ -91,12 +94,16 @@ class AlarmHooks:
         return put_metric_alarm
 
     def _put_data(self, original: Method) -> Method:
+        from moto.cloudwatch.exceptions import InvalidParameterValue  # noqa: PLC0415 - see _install
+
         def put_metric_data(backend: MotoBackend, namespace: str, metric_data: list[dict[str, Any]]) -> None:
             now = self._clock().astimezone(UTC).replace(tzinfo=None)
+            try:
+                data = prepared(metric_data, now)
+            except DataError as error:
+                raise InvalidParameterValue(str(error)) from error
             known = len(backend.metric_data)
-            original(
-                backend, namespace, [{**datum, "Timestamp": datum.get("Timestamp") or now} for datum in metric_data]
-            )
+            original(backend, namespace, data)
             if backend.alarms:
                 self._alarms.data(backend, backend.metric_data[known:])
 
@@ -236,7 +243,7 @@ class AlarmHooks:
                 start=_seconds(get("StartDate")),
                 end=_seconds(get("EndDate")),
                 descending=get("ScanBy") != "TimestampAscending",
-                after=None if after is None else int(_read_token(after)),
+                after=None if after is None else _read_number(after),
                 limit=most + 1,
             )
             page = entries[:most]
@@ -337,6 +344,11 @@ def _read_token(token: str) -> str:
         refused = InvalidParameterValue("The specified next token is invalid.")
         refused.code = "InvalidNextToken"
         raise refused from error
+
+
+def _read_number(token: str) -> int:
+    text = _read_token(token)
+    return int(text) if text.isdecimal() else 0
 
 
 def _seconds(time: datetime | None) -> float | None:

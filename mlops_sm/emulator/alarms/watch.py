@@ -133,6 +133,8 @@ class Alarms:
             else:
                 self._set(alarm, Situation.of(before))
             alarm.alarm_rule = alarm.rule
+            # An alarm on one metric is described without the member.
+            alarm.metric_data_queries = alarm.metric_data_queries or None
             kind, operation = ("Create", "create") if before is None else ("Update", "update")
             self._configured(scope, alarm, kind, now)
             self._sender.event(scope, messages.configuration_event(alarm, operation, scope, now))

@@ -12,6 +12,7 @@ from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.database import Database
 from mlops_sm.emulator.events import Deliveries
+from mlops_sm.emulator.protocol import Answer
 
 if TYPE_CHECKING:
     from mlops_sm.emulator.alarms.hooks import AlarmHooks
@@ -52,12 +53,17 @@ class TimeWork:
         self._schedules: ScheduleHooks | None = None
         self._alarms: AlarmHooks | None = None
 
-    def notice(self, arrival: Arrival) -> None:
-        """Be there when moto answers a request that may concern a schedule or an alarm."""
+    def intercept(self, arrival: Arrival) -> Answer | None:
+        """Refuse what the services refuse, and be there when moto answers what concerns a schedule or an alarm."""
         if arrival.service in _OF_SCHEDULES:
             self._have_schedules().install()
-        if arrival.service in _OF_ALARMS:
+        elif arrival.service in _OF_ALARMS:
             self._have_alarms().install()
+        else:
+            return None
+        from mlops_sm.emulator.timing.requests import check  # noqa: PLC0415 - see _have_schedules
+
+        return check(arrival)
 
     def begin(self) -> None:
         """Do from now on what becomes due."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -118,7 +120,7 @@ def test_a_new_alarm_knows_nothing(bench: Bench) -> None:
     described = bench.described()
     assert described["StateValue"] == "INSUFFICIENT_DATA"
     assert described["StateReason"] == "Unchecked: Initial alarm creation"
-    assert "StateReasonData" not in described
+    assert not {"StateReasonData", "Metrics"} & set(described)
     assert described["StateUpdatedTimestamp"] == described["AlarmConfigurationUpdatedTimestamp"] == START
     bench.clock.advance(hours=1)
     assert bench.state() == "INSUFFICIENT_DATA"
@@ -355,6 +357,66 @@ def test_a_refused_update_leaves_the_alarm(bench: Bench) -> None:
     bench.alarm()
     refused(lambda: bench.alarm(Period=45))
     assert bench.described()["Period"] == 60
+
+
+@pytest.mark.parametrize(
+    "datum",
+    [{"Value": 1e300}, {"Values": [1.0, -1e300]}, {"Values": [1.0], "Counts": [float("inf")]}],
+)
+def test_put_metric_data_refuses_numbers_outside_of_its_range(bench: Bench, datum: dict[str, Any]) -> None:
+    data = [{"MetricName": "load", **datum}]
+    code, _ = refused(lambda: bench.cloudwatch.put_metric_data(Namespace="App", MetricData=data))
+    assert code == "InvalidParameterValue"
+
+
+def test_a_value_may_be_seen_very_often(bench: Bench) -> None:
+    bench.alarm(Statistic="SampleCount", Threshold=1e9)
+    data = [{"MetricName": "load", "Values": [1.0, 2.0], "Counts": [1e9, 1.0]}]
+    bench.cloudwatch.put_metric_data(Namespace="App", MetricData=data)
+    assert bench.state() == "ALARM"
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("PutMetricAlarm", {"AlarmName": ""}),
+        (
+            "PutMetricAlarm",
+            {"AlarmName": "a", "EvaluationPeriods": "many", "ComparisonOperator": "GreaterThanThreshold"},
+        ),
+        ("PutCompositeAlarm", {"AlarmName": "a"}),
+        ("SetAlarmState", {"AlarmName": "a", "StateValue": "RED", "StateReason": "r"}),
+        ("DescribeAlarms", {"MaxRecords": 0}),
+        ("DescribeAlarmHistory", {"ScanBy": "Colour"}),
+        ("DeleteAlarms", {"AlarmNames": [None]}),
+        ("DescribeAlarms", []),
+    ],
+)
+def test_malformed_requests_get_modelled_errors(bench: Bench, operation: str, members: Any) -> None:
+    status, answer = _post(bench, operation, json.dumps(members).encode())
+    assert status == 400
+    assert answer["__type"] in {"ValidationError", "SerializationException"}
+
+
+def test_a_body_that_is_not_json(bench: Bench) -> None:
+    assert _post(bench, "PutMetricAlarm", b"{")[1]["__type"] == "SerializationException"
+
+
+def _post(bench: Bench, operation: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    scope = "Credential=test/20261124/us-east-1/monitoring/aws4_request"
+    request = Request(  # noqa: S310 - to the account's server on loopback
+        bench.local.endpoint_url,
+        data=body,
+        headers={
+            "Authorization": f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0",
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": f"GraniteServiceVersion20100801.{operation}",
+        },
+    )
+    with pytest.raises(HTTPError) as error:
+        urlopen(request)  # noqa: S310 - likewise
+    with error.value:
+        return error.value.code, json.loads(error.value.read())
 
 
 # ---------------------------------------------------------------------- actions

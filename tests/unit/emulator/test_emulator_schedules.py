@@ -368,6 +368,19 @@ def test_create_schedule_refuses_other_members(bench: Bench, members: dict[str, 
     assert (code, status) == ("ValidationException", 400)
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"FlexibleTimeWindow": {"Mode": "SOMETIMES"}},
+        {"target": {"Arn": "a", "RoleArn": "no role"}},
+        {"State": "ASLEEP"},
+        {"GroupName": "no spaces"},
+    ],
+)
+def test_create_schedule_checks_its_model(bench: Bench, members: dict[str, Any]) -> None:
+    assert refused(lambda: bench.schedule("s", "cron(0 0 1 1 ? *)", **members))[::2] == ("ValidationException", 400)
+
+
 def test_missing_and_double_names(bench: Bench) -> None:
     scheduler = bench.client("scheduler")
     missing = ("ResourceNotFoundException", "Schedule group none does not exist.", 404)
