@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, assert_never
 
 from mlops_sm.checks.service import sagemaker_model
@@ -30,6 +31,9 @@ _log = logging.getLogger(__name__)
 Intercept = Callable[[Arrival], Answer | None]
 """Answers some requests of a service other than SageMaker's control plane; None leaves a request to moto."""
 
+Amend = Callable[[Arrival, Answer], Answer]
+"""Adds to what moto has answered."""
+
 
 class AccountFront:
     """The front of an open account.
@@ -41,6 +45,7 @@ class AccountFront:
         region: Of requests that are not signed.
         intercepts: What of other services is answered here, by botocore's id of the service.
         first: Sees every request of other services before them.
+        amends: What of moto's answers is added to here, by botocore's id of the service.
     """
 
     def __init__(
@@ -52,8 +57,10 @@ class AccountFront:
         intercepts: Mapping[str, Intercept],
         *,
         first: Intercept = lambda _: None,
+        amends: Mapping[str, Amend] = MappingProxyType({}),
     ) -> None:
         self._first = first
+        self._amends = amends
         self._region = region
         self._service = service
         self._operations = operations
@@ -70,7 +77,9 @@ class AccountFront:
                 return answered
         if arrival.service.startswith(f"{_SAGEMAKER}-"):
             return refuse(unknown_operation(arrival.service, arrival.operation))
-        return self._moto(arrival, forward)
+        answered = self._moto(arrival, forward)
+        amend = self._amends.get(arrival.service)
+        return answered if amend is None or answered is None else amend(arrival, answered)
 
     def _moto(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
         if arrival.service not in _WITHOUT_S3:

@@ -1,4 +1,4 @@
-"""The Resource Groups Tagging API about SageMaker's resources; what it is asked of other services is moto's.
+"""The Resource Groups Tagging API about SageMaker's resources; what it says of other services' is moto's.
 
 Source: Resource Groups Tagging API reference, GetResources, TagResources, UntagResources.
 """
@@ -22,6 +22,9 @@ SERVICE: Final = "resource-groups-tagging-api"
 _MODEL: Final = "resourcegroupstaggingapi"
 _OURS: Final = "sagemaker"
 _INVALID: Final = "InvalidParameterException"
+_OK: Final = 200
+_OURS_FROM: Final = "sagemaker."
+"""How a PaginationToken starts after which SageMaker's resources follow."""
 _MAX_PAGE: Final = 100
 _ALONE: Final = ("TagFilters", "ResourceTypeFilters", "ResourcesPerPage", "TagsPerPage", "PaginationToken")
 """Members that exclude ResourceARNList."""
@@ -32,7 +35,7 @@ Perform = Callable[[Scope, str, dict[str, Json]], Mapping[str, Json]]
 
 
 class TaggedResources:
-    """Answers requests about SageMaker's resources; those that name others too are refused.
+    """Answers requests about SageMaker's resources, and adds them to answers about everybody's.
 
     Args:
         store: Where the tags are.
@@ -53,17 +56,38 @@ class TaggedResources:
             "UntagResources": self._untag_resources,
         }
         perform = answers.get(arrival.operation)
-        ours, others = _services(arrival.read())
-        if perform is None or not ours:
+        request = _read(arrival)
+        ours, others = _services(request)
+        is_next_page = str(request.get("PaginationToken", "")).startswith(_OURS_FROM)
+        if perform is None or not (ours or is_next_page) or (others and perform == self._get_resources):
             return None
-        scope = Scope(arrival.account, arrival.region or self._region)
+        scope = self._scope(arrival)
 
-        def performed(request: dict[str, Json]) -> dict[str, Json]:
+        def performed(asked: dict[str, Json]) -> dict[str, Json]:
             if others:
-                raise _invalid("In the local account a request names resources of SageMaker or of others, not of both.")
-            return perform(scope, request)
+                raise _invalid("In the local account resources of SageMaker and of others are tagged one by one.")
+            return perform(scope, asked)
 
         return answer(service_model(_MODEL), arrival.operation, arrival.read(), performed)
+
+    def amend(self, arrival: Arrival, given: Answer) -> Answer:
+        """Moto's answer with SageMaker's resources after its own, on its last page and the pages that follow."""
+        request = _read(arrival)
+        ours, others = _services(request)
+        if arrival.operation != "GetResources" or given.status != _OK or (others and not ours):
+            return given
+        told = json.loads(given.body)
+        if told.get("PaginationToken"):
+            return given
+        shown = told.get("ResourceTagMappingList") or []
+        page, token = self._page(self._scope(arrival), request, "", _size(request) - len(shown))
+        told |= {"ResourceTagMappingList": [*shown, *page], "PaginationToken": token}
+        body = json.dumps(told).encode()
+        headers = {name: value for name, value in given.headers.items() if name.lower() != "content-length"}
+        return Answer(given.status, headers, body)
+
+    def _scope(self, arrival: Arrival) -> Scope:
+        return Scope(arrival.account, arrival.region or self._region)
 
     def _tag_resources(self, scope: Scope, request: Mapping[str, Any]) -> dict[str, Json]:
         tags = [{"Key": key, "Value": value} for key, value in request["Tags"].items()]
@@ -88,17 +112,25 @@ class TaggedResources:
         together = [name for name in _ALONE if name in request]
         if "ResourceARNList" in request and together:
             raise _invalid(f"ResourceARNList cannot be specified together with {', '.join(together)}.")
-        size = request.get("ResourcesPerPage", _MAX_PAGE)
+        size = _size(request)
         if not 1 <= size <= _MAX_PAGE:
             raise _invalid(f"ResourcesPerPage must be from 1 to {_MAX_PAGE}.")
-        after = _position(request.get("PaginationToken", ""))
-        found = [(arn, tags) for arn, tags in self._tagged(scope) if arn > after and _is_wanted(arn, tags, request)]
-        page = [
-            {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-            for arn, tags in found[:size]
-        ]
-        token = base64.urlsafe_b64encode(found[size - 1][0].encode()).decode() if len(found) > size else ""
+        page, token = self._page(scope, request, _position(request.get("PaginationToken", "")), size)
         return {"ResourceTagMappingList": page, "PaginationToken": token}
+
+    def _page(
+        self, scope: Scope, request: Mapping[str, Any], after: str, size: int
+    ) -> tuple[list[dict[str, Json]], str]:
+        """So many resources after an ARN, and the token of what follows them."""
+        found = [(arn, tags) for arn, tags in self._tagged(scope) if arn > after and _is_wanted(arn, tags, request)]
+        shown = found[: max(size, 0)]
+        page: list[dict[str, Json]] = [
+            {"ResourceARN": arn, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+            for arn, tags in shown
+        ]
+        if len(found) == len(shown):
+            return page, ""
+        return page, _OURS_FROM + base64.urlsafe_b64encode((shown[-1][0] if shown else after).encode()).decode()
 
     def _tagged(self, scope: Scope) -> Iterator[tuple[str, dict[str, str]]]:
         """Every tagged resource of a scope with its tags, in the order of the ARNs."""
@@ -111,14 +143,22 @@ class TaggedResources:
         return iter(by_arn.items())
 
 
-def _services(body: bytes) -> tuple[bool, bool]:
-    """Whether a request names SageMaker's resources, and whether it names others."""
+def _read(arrival: Arrival) -> dict[str, Any]:
+    """The request's members; none of one that is not an object."""
     try:
-        request = json.loads(body)
+        request = json.loads(arrival.read())
     except (ValueError, RecursionError):
-        return False, False
-    if not isinstance(request, dict):
-        return False, False
+        return {}
+    return request if isinstance(request, dict) else {}
+
+
+def _size(request: Mapping[str, Any]) -> int:
+    size = request.get("ResourcesPerPage")
+    return size if isinstance(size, int) else _MAX_PAGE
+
+
+def _services(request: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether a request names SageMaker's resources, and whether it names others."""
     types, arns = request.get("ResourceTypeFilters") or [], request.get("ResourceARNList") or []
     named = [str(each).partition(":")[0] for each in types] + [str(each).split(":", 3)[2:3] for each in arns]
     ours = [each in (_OURS, [_OURS]) for each in named]
@@ -141,7 +181,7 @@ def _is_wanted(arn: str, tags: Mapping[str, str], request: Mapping[str, Any]) ->
 
 def _position(token: str) -> str:
     try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+        return base64.b64decode(token.removeprefix(_OURS_FROM).encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise AwsError("PaginationTokenExpiredException", "The PaginationToken is not one of this account.") from None
 

@@ -79,6 +79,22 @@ def test_resources_are_tagged_and_untagged(account: Any, tagging: Any) -> None:
     assert account.sagemaker.list_tags(ResourceArn=f"{arn}a")["Tags"] == [{"Key": "new", "Value": "1"}]
 
 
-def test_ours_and_others_in_one_request(tagging: Any) -> None:
-    with pytest.raises(ClientError, match="InvalidParameterException"):
-        tagging.get_resources(ResourceTypeFilters=["sagemaker", "s3"])
+def test_ours_and_others_are_tagged_one_by_one(tagging: Any) -> None:
+    arns = ["arn:aws:sagemaker:us-east-1:123456789012:experiment/a", "arn:aws:s3:::emulator-tests"]
+    with pytest.raises(ClientError, match=r"InvalidParameterException.*one by one"):
+        tagging.tag_resources(ResourceARNList=arns, Tags={"a": "1"})
+
+
+def test_ours_come_after_all_others(account: Any, tagging: Any) -> None:
+    for name in ("one", "two"):
+        account.s3.create_bucket(Bucket=f"tagged-{name}")
+        account.s3.put_bucket_tagging(Bucket=f"tagged-{name}", Tagging={"TagSet": [{"Key": "team", "Value": "red"}]})
+    red = {"TagFilters": [{"Key": "team", "Values": ["red"]}]}
+    wanted = ["tagged-one", "tagged-two", "experiment/a", "experiment/c", "model-package-group/g"]
+    assert found(tagging.get_resources(**red)) == wanted
+    assert found(tagging.get_resources(ResourceTypeFilters=["s3", "sagemaker"], **red)) == wanted
+    for size in (1, 2, 3, 5):
+        pages = tagging.get_paginator("get_resources").paginate(ResourcesPerPage=size, **red)
+        shown = [found(page) for page in pages]
+        assert [name for page in shown for name in page] == wanted
+        assert all(len(page) <= size for page in shown)
