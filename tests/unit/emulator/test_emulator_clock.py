@@ -96,7 +96,7 @@ def test_what_becomes_due_is_done_in_order_of_time_and_each_at_its_own_moment() 
     assert clock() == NOON + 2 * HOUR
 
 
-def test_advance_waits_after_each_moment_for_what_it_set_off() -> None:
+def test_advance_waits_for_what_was_set_off_before_and_by_each_moment() -> None:
     clock, log = Clock(frozen=NOON), list[object]()
     clock.attend(Every("it", NOON + HOUR, HOUR, clock, log))
     clock.settle_with(lambda: log.append("settled"))
