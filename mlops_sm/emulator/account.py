@@ -30,7 +30,7 @@ from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.events.wiring import EventWork
-from mlops_sm.emulator.front import AccountFront, Intercept
+from mlops_sm.emulator.front import AccountFront, Amend, Intercept
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
 from mlops_sm.emulator.logs import JobLogs
@@ -46,12 +46,14 @@ from mlops_sm.emulator.service import Service
 from mlops_sm.emulator.sites import Sites
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope, Store
+from mlops_sm.emulator.timing.wiring import TimeWork
 from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
 from mlops_sm.local.warm import WarmWorkers
+from mlops_sm.operations.clients import UNCONFIGURED
 
 Client = Any
 """A boto3 client."""
@@ -173,7 +175,7 @@ class LocalAccount:
                 clock=time,
                 endpoint=endpoint.serve,
             )
-            front, work, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
+            front, work, timing, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
             bridge = Bridge(account_id, front)
             bridge.enter()
             closing.callback(bridge.leave)
@@ -185,6 +187,7 @@ class LocalAccount:
             closing.callback(endpoint.close)
             closing.callback(end_work)
             work.begin()
+            timing.begin()
             return cls(state, scope, storage, sites.warm, closing.close, clock=time, endpoint=endpoint, work=work)
         except BaseException:
             closing.close()
@@ -223,10 +226,12 @@ class LocalAccount:
 
     def session(self, region: str | None = None) -> boto3.Session:
         """A plain boto3 session: SageMaker is ours, every other service moto's, nothing reaches the network."""
-        plain = botocore.session.Session()
+        plain = botocore.session.Session(session_vars=UNCONFIGURED)
         plain.register_component("data_loader", data_loader())
-        # An endpoint in the environment or the user's configuration is meant for another account than this.
-        plain.set_default_client_config(Config(ignore_configured_endpoint_urls=True))
+        # What the environment or the user's configuration says is meant for another account than this.
+        plain.set_default_client_config(
+            Config(ignore_configured_endpoint_urls=True, use_fips_endpoint=False, use_dualstack_endpoint=False)
+        )
         return boto3.Session(
             aws_access_key_id=naming.local_access_key(self.account_id),
             aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
@@ -312,7 +317,7 @@ def _iam(arrival: Arrival, region: str) -> Answer | None:
 
 def _control_plane(
     store: Store, sites: Sites, new_id: Callable[[int], str], parallel_jobs: int, patience: float
-) -> tuple[AccountFront, EventWork, Callable[[], None]]:
+) -> tuple[AccountFront, EventWork, TimeWork, Callable[[], None]]:
     """SageMaker over a store, what it sets off, and what ends its work."""
     store.listen(LineageRecorder(store))
     work = EventWork(
@@ -324,6 +329,13 @@ def _control_plane(
         folder=sites.state / "functions",
         region=sites.home.region,
     )
+    timing = TimeWork(
+        store.database, sites.clock, work.deliveries, changing=sites.storage.keeper.changing, new_id=new_id
+    )
+
+    def first(arrival: Arrival) -> Answer | None:
+        return timing.intercept(arrival) or work.intercept(arrival)
+
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
     callbacks, queues = Callbacks(store, sites.clock), Queues()
@@ -354,11 +366,14 @@ def _control_plane(
         log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
-        tags_resources.SERVICE: tags_resources.TaggedResources(store, region),
     }
-    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=work.intercept)
+    amends: dict[str, Amend] = {}
+    front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=first, amends=amends)
+    tagged = tags_resources.TaggedResources(store, front.perform, region)
+    intercepts[tags_resources.SERVICE], amends[tags_resources.SERVICE] = tagged, tagged.amend
 
     def end_work() -> None:
+        timing.close()
         work.close()
         executions.stop_all()
         jobs.stop_all()
@@ -372,4 +387,4 @@ def _control_plane(
         # A job on its way when the first close came may have started a launcher of its own.
         sites.isolation.close()
 
-    return front, work, end_work
+    return front, work, timing, end_work
