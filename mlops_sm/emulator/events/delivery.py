@@ -70,7 +70,7 @@ class Courier(Protocol):
 class Deliveries:
     """Everything that the account sends by itself. Safe to use from several threads; each call returns at once.
 
-    Threads run only while there is something to deliver.
+    Nothing is delivered before `begin`, and no thread runs until there is something to deliver.
 
     Args:
         outbox: Keeps the letters.
@@ -91,6 +91,7 @@ class Deliveries:
         self._clock = clock
         self._rules = rules
         self._state = threading.Condition()
+        self._begun = False
         self._woken = False
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -163,13 +164,15 @@ class Deliveries:
         """Look for letters that are due."""
         with self._state:
             self._woken = True
-            if not self._closed and self._thread is None:
+            if self._begun and not self._closed and self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="deliveries", daemon=True)
                 self._thread.start()
             self._state.notify_all()
 
     def begin(self) -> None:
-        """Go on with what was left when the account was closed or its process died."""
+        """Deliver from now on, first of all what was left when the account was closed or its process died."""
+        with self._state:
+            self._begun = True
         self._clock.attend(self)
         self._clock.settle_with(self._settled)
         if self._outbox.earliest() is not None:

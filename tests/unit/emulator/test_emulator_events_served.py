@@ -138,6 +138,45 @@ while True:
 """
 
 
+RUNNING = """
+import json, sys
+from pathlib import Path
+from mlops_sm.emulator import LocalAccount
+account = LocalAccount.open(Path(sys.argv[1]))
+sqs, events, sagemaker, s3 = (account.client(name) for name in ("sqs", "events", "sagemaker", "s3"))
+url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+events.put_rule(Name="r", EventPattern=json.dumps({"detail": {"ProcessingJobStatus": ["Failed"]}}))
+events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": arn}])
+account.ensure_bucket("code")
+s3.put_object(Bucket="code", Key="job.py", Body=b"import time; time.sleep(1000)")
+place = {"LocalPath": "/opt/ml/processing/input/code", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+sagemaker.create_processing_job(
+    ProcessingJobName="job",
+    RoleArn="arn:aws:iam::123456789012:role/x",
+    AppSpecification={"ImageUri": "python:3.11", "ContainerEntrypoint": ["python", place["LocalPath"] + "/job.py"]},
+    ProcessingResources={"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}},
+    ProcessingInputs=[{"InputName": "code", "S3Input": {"S3Uri": "s3://code/job.py", **place}}],
+)
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_an_opening_finds_broken_off_is_announced_too(open_account: Callable[..., Any], state: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", RUNNING, str(state)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "started\n"
+        owner.send_signal(signal.SIGKILL)
+    account = open_account()
+    sqs = account.client("sqs")
+    (event,) = heard(account, sqs, sqs.get_queue_url(QueueName="heard")["QueueUrl"])
+    assert event["detail"]["ProcessingJobName"] == "job"
+    assert event["detail"]["FailureReason"].startswith("InternalServerError: the process that owned")
+
+
 def test_every_approval_that_was_acknowledged_is_heard_of_though_the_process_was_killed(
     open_account: Callable[..., Any], state: Path
 ) -> None:
