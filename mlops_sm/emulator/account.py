@@ -54,18 +54,13 @@ from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
 from mlops_sm.local.warm import WarmWorkers
 from mlops_sm.operations.clients import UNCONFIGURED
+from mlops_sm.operations.resources import FULL_ACCESS, POLICY_NAME, TRUST
 
 Client = Any
 """A boto3 client."""
 
 _PATIENCE: Final = 5.0
 _ALPHABET: Final = string.ascii_lowercase + string.digits
-_TRUST: Final = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}
-"""The trust policy of an execution role: SageMaker may assume it."""
-_FULL_ACCESS: Final = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def random_id(length: int) -> str:
@@ -265,15 +260,14 @@ class LocalAccount:
             if name not in {role.name for role in roles.roles.values()}:
                 role = roles.create_role(
                     role_name=name,
-                    assume_role_policy_document=json.dumps(_TRUST),
+                    assume_role_policy_document=json.dumps(TRUST),
                     path=f"/{path}/" if path else "/",
                     permissions_boundary=None,
                     description="",
                     tags=[],
                     max_session_duration="3600",
                 )
-                # The SDK simulates its role before it starts anything.
-                role.put_policy("FullAccess", json.dumps(_FULL_ACCESS))
+                role.put_policy(POLICY_NAME, json.dumps(FULL_ACCESS))
 
     def ensure_bucket(self, name: str, *, versioned: bool = True) -> None:
         """Make a bucket unless it exists; `versioned` also turns versions on for one that exists.

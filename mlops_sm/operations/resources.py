@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-_TRUST: Final = {
+TRUST: Final = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 """The trust policy of an execution role: SageMaker may assume it."""
+FULL_ACCESS: Final = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+"""What it may do: the SDK simulates its role before it starts anything."""
+POLICY_NAME: Final = "FullAccess"
 _EXISTS: Final = frozenset({"BucketAlreadyOwnedByYou", "EntityAlreadyExists"})
 _NO_CONSTRAINT: Final = "us-east-1"
 """Source: S3 API reference, CreateBucket: no LocationConstraint means us-east-1, which cannot be named."""
@@ -37,7 +40,7 @@ def ensure_bucket(s3: Any, name: str, region: str, *, versioned: bool = True) ->
 
 
 def ensure_role(iam: Any, arn: str) -> None:  # noqa: ANN401 - a boto3 client
-    """Make an execution role unless it exists.
+    """Make an execution role that may do everything, unless it exists.
 
     Args:
         iam: A client of IAM.
@@ -47,16 +50,19 @@ def ensure_role(iam: Any, arn: str) -> None:  # noqa: ANN401 - a boto3 client
         ClientError: AWS refused.
     """
     path, _, name = arn.split(":role/", 1)[1].rpartition("/")
-    _unless_there(
-        lambda: iam.create_role(
-            RoleName=name, Path=f"/{path}/" if path else "/", AssumeRolePolicyDocument=json.dumps(_TRUST)
-        )
-    )
+    trust = json.dumps(TRUST)
+    if _unless_there(
+        lambda: iam.create_role(RoleName=name, Path=f"/{path}/" if path else "/", AssumeRolePolicyDocument=trust)
+    ):
+        iam.put_role_policy(RoleName=name, PolicyName=POLICY_NAME, PolicyDocument=json.dumps(FULL_ACCESS))
 
 
-def _unless_there(make: Callable[[], object]) -> None:
+def _unless_there(make: Callable[[], object]) -> bool:
+    """Make something; whether it had not been there."""
     try:
         make()
     except ClientError as error:
         if error.response["Error"]["Code"] not in _EXISTS:
             raise
+        return False
+    return True

@@ -79,7 +79,8 @@ def test_a_run_that_dies_leaves_no_server(tmp_path: Path, arguments: tuple[str, 
         "    open('state', 'w').write(str(local_account_session.state))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    run_pytest(tmp_path, *arguments, code=-9 if not arguments else 1)
+    # where what a killed process could not take away goes with the test's folder
+    run_pytest(tmp_path, *arguments, code=-9 if not arguments else 1, TMPDIR=str(tmp_path))
     state = Path((tmp_path / "state").read_text())
     gone = subprocess.run(
         [sys.executable, "-m", "mlops_sm", "local", "down", "--state", str(state)],

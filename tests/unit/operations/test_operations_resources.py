@@ -65,7 +65,8 @@ def test_somebody_else_s_bucket_is_refused() -> None:
 def test_a_role_keeps_its_path(resource: str, path: str, name: str) -> None:
     iam = Recorder()
     ensure_role(iam, f"arn:aws:iam::123456789012:role/{resource}")
-    ((_, request),) = iam.calls
+    (_, request), (_, policy) = iam.calls
+    assert (policy["RoleName"], policy["PolicyName"]) == (name, "FullAccess")
     assert (request["Path"], request["RoleName"]) == (path, name)
     assert (
         "sagemaker.amazonaws.com"

@@ -63,6 +63,10 @@ def test_role_and_bucket_are_there_when_they_are_asked_for(account: OpenAccount)
     role = account.client("iam").get_role(RoleName=name)["Role"]
     assert role["Arn"] == account.role_arn
     assert "sagemaker.amazonaws.com" in json.dumps(role["AssumeRolePolicyDocument"])
+    simulated = account.client("iam").simulate_principal_policy(
+        PolicySourceArn=account.role_arn, ActionNames=["sagemaker:CreateTrainingJob"]
+    )
+    assert simulated["EvaluationResults"][0]["EvalDecision"] == "allowed"
     assert account.ensure_role(account.role_arn) == account.role_arn
     assert account.ensure_bucket("another", versioned=False) == "another"
     assert account.ensure_bucket("another") == "another"
