@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import boto3
 import moto
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from moto import mock_aws
 from moto.core.base_backend import BackendDict
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
@@ -100,6 +101,47 @@ def test_an_endpoint_that_is_not_of_aws_is_left_to_the_network() -> None:
         client.meta.events.register_first("before-send", look)
         client.list_buckets()
     assert answers == [None]
+
+
+def test_a_request_can_be_asked_for_status_headers_and_body() -> None:
+    """`moto_requests` asks so for requests of both ways; the Host header says where URLs that moto makes lead."""
+    assert parameters(BotocoreStubber.process_request) == ["self", "request"]
+    headers = {"X-Amz-Target": "AmazonSQS.CreateQueue", "Content-Type": "application/x-amz-json-1.0"}
+    request = AWSPreparedRequest(
+        "POST",
+        "http://sqs.us-east-1.amazonaws.com/",
+        HeadersDict({**headers, "Host": "127.0.0.1:5225"}),
+        b'{"QueueName": "q"}',
+        stream_output=False,
+    )
+    with mock_aws():
+        answered = botocore_stubber.process_request(request)
+    assert answered is not None
+    status, told, body = answered
+    assert status == 200
+    assert isinstance(told, dict)
+    assert json.loads(body) == {"QueueUrl": "http://127.0.0.1:5225/123456789012/q"}
+
+
+def test_what_moto_does_not_have_is_an_exception_or_a_sentence() -> None:
+    with mock_aws():
+        iam = boto3.client("iam", region_name="us-east-1")
+        with pytest.raises(NotImplementedError):
+            iam.simulate_custom_policy(PolicyInputList=["{}"], ActionNames=["s3:GetObject"])
+        url = "http://pricing.us-east-1.amazonaws.com/"
+        request = AWSPreparedRequest("POST", url, HeadersDict(), b"{}", stream_output=False)
+        assert botocore_stubber.process_request(request) == (404, {}, "Not yet implemented")
+
+
+def test_a_header_names_the_account_before_the_key_does() -> None:
+    body = b"Action=GetCallerIdentity&Version=2011-06-15"
+    headers = {"x-moto-account-id": "999988887777", "Content-Type": "application/x-www-form-urlencoded"}
+    url = "http://sts.us-east-1.amazonaws.com/"
+    with mock_aws():
+        request = AWSPreparedRequest("POST", url, HeadersDict(headers), body, stream_output=False)
+        answered = botocore_stubber.process_request(request)
+    assert answered is not None
+    assert "<Account>999988887777</Account>" in str(answered[2])
 
 
 def test_the_account_comes_from_a_variable_then_from_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
