@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -12,6 +13,9 @@ from mlops_sm.engine import ExecutionStatus
 _REASON: Final = "InternalServerError: the process that owned the local account ended before this {what} did. {fix}"
 _RETRY: Final = "RetryPipelineExecution goes on from the steps that succeeded."
 _OPEN_STEPS: Final = frozenset({"Starting", "Executing", "Stopping"})
+_JOBS: Final = ("ProcessingJob", "TrainingJob")
+_THINGS: Final = ("Model", "RegisterModel")
+"""Members of a step's Metadata: jobs, which end, and what is there or not."""
 _END_MEMBERS: Final = {Kind.PROCESSING_JOB: "ProcessingEndTime", Kind.TRAINING_JOB: "TrainingEndTime"}
 
 
@@ -19,7 +23,8 @@ def close_abandoned(store: Store, now: float) -> list[str]:
     """Mark jobs, steps and executions that no process runs any more; returns their ARNs.
 
     What had been asked to stop is Stopped, the rest is Failed; either can be retried, and goes on from the steps that
-    had succeeded. Callback tokens that were waited for are abandoned: whoever answers one is told so.
+    had succeeded. A step whose work was done has succeeded, even if its owner could not write that down. Callback
+    tokens that were waited for are abandoned: whoever answers one is told so.
 
     Args:
         store: The account's, of which the caller is the only owner.
@@ -61,10 +66,29 @@ def _close_steps(store: Store, execution: Entity, now: float) -> None:
     for position, step in store.steps(execution.arn):
         if step["StepStatus"] not in _OPEN_STEPS:
             continue
-        step |= {"StepStatus": "Stopped" if stopped else "Failed", "EndTime": now}
-        if not stopped:
+        done = _done(store, execution, step.get("Metadata") or {})
+        if done is not None:
+            step |= {"StepStatus": "Succeeded", "EndTime": now, "Metadata": done}
+        else:
+            step |= {"StepStatus": "Stopped" if stopped else "Failed", "EndTime": now}
+        if step["StepStatus"] == "Failed":
             step["FailureReason"] = _REASON.format(what="step", fix=_RETRY)
         store.put_step(execution.arn, position, step["StepName"], step)
+
+
+def _done(store: Store, execution: Entity, metadata: Mapping[str, Json]) -> Mapping[str, Json] | None:
+    """The Metadata of a step whose work was done, None of one that ended with its owner."""
+    for member in (*_JOBS, *_THINGS):
+        if member in metadata:
+            made = store.by_arn(metadata[member]["Arn"])
+            well = made is not None and (member in _THINGS or made.status == "Completed")
+            return metadata if well else None
+    if "Callback" in metadata:
+        shown = metadata["Callback"]
+        callback = store.get(execution.scope, Kind.CALLBACK, shown["CallbackToken"])
+        if callback is not None and callback.status == callbacks.ANSWERED and "FailureReason" not in callback.body:
+            return {"Callback": {**shown, "OutputParameters": callback.body["OutputParameters"]}}
+    return None
 
 
 def _closed_execution(execution: Entity, now: float) -> Entity:

@@ -41,7 +41,11 @@ def _answer(call: Call, answer: CallbackAnswer) -> dict[str, Json]:
                 f"Callback token {token} is no longer waited for: step {callback.body['StepName']} of "
                 f"{callback.body['PipelineExecutionArn']} has ended.",
             )
-        call.store.save(callback.with_body({}, modified=call.now(), status=ANSWERED))
+        given: dict[str, Json] = {
+            "FailureReason": answer.failure,
+            "OutputParameters": [{"Name": name, "Value": value} for name, value in answer.outputs.items()],
+        }
+        call.store.save(callback.with_body(given, modified=call.now(), status=ANSWERED))
         return {"PipelineExecutionArn": callback.body["PipelineExecutionArn"]}
 
     result = once(call, keep)

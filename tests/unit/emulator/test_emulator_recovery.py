@@ -11,6 +11,13 @@ from typing import Any
 
 import pytest
 
+from mlops_sm.emulator.callbacks import ANSWERED, WAITING
+from mlops_sm.emulator.database import Database
+from mlops_sm.emulator.recovery import close_abandoned
+from mlops_sm.emulator.store import Entity, Kind, Scope, Store
+
+SCOPE = Scope("123456789012", "us-east-1")
+
 DYING = """
 import os, signal, sys
 from pathlib import Path
@@ -93,3 +100,50 @@ def test_an_execution_of_a_killed_owner_goes_on_where_it_was(
     assert json.loads(
         sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)["PipelineDefinition"]
     )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    database = Database(tmp_path / "account.db")
+    yield Store(database)
+    database.close()
+
+
+def entity(kind: Kind, name: str, status: str = "", **body: Any) -> Entity:
+    return Entity(scope=SCOPE, kind=kind, name=name, arn=f"arn:{name}", created=1, modified=1, status=status, body=body)
+
+
+@pytest.mark.parametrize(
+    ("made", "metadata", "expected"),
+    [
+        (entity(Kind.PROCESSING_JOB, "j", "Completed"), {"ProcessingJob": {"Arn": "arn:j"}}, "Succeeded"),
+        (entity(Kind.PROCESSING_JOB, "j", "Failed"), {"ProcessingJob": {"Arn": "arn:j"}}, "Failed"),
+        (entity(Kind.PROCESSING_JOB, "j", "InProgress"), {"ProcessingJob": {"Arn": "arn:j"}}, "Failed"),
+        (entity(Kind.MODEL, "m"), {"Model": {"Arn": "arn:m"}}, "Succeeded"),
+        (entity(Kind.MODEL, "other"), {"Model": {"Arn": "arn:m"}}, "Failed"),
+        (entity(Kind.MODEL_PACKAGE, "p"), {"RegisterModel": {"Arn": "arn:p"}}, "Succeeded"),
+        (entity(Kind.CALLBACK, "t", WAITING), {"Callback": {"CallbackToken": "t"}}, "Failed"),
+        (entity(Kind.CALLBACK, "t", ANSWERED, FailureReason="no"), {"Callback": {"CallbackToken": "t"}}, "Failed"),
+        (
+            entity(Kind.CALLBACK, "t", ANSWERED, OutputParameters=[{"Name": "a", "Value": "1"}]),
+            {"Callback": {"CallbackToken": "t"}},
+            "Succeeded",
+        ),
+        (entity(Kind.MODEL, "m"), None, "Failed"),
+    ],
+)
+def test_a_step_whose_work_was_done_has_succeeded(store: Store, made: Entity, metadata: Any, expected: str) -> None:
+    """The owner died after it had acknowledged the work and before it wrote down that the step had ended."""
+    store.add(made)
+    store.add(entity(Kind.EXECUTION, "e", "Executing"))
+    body = {"StepName": "S", "StepStatus": "Executing", "StartTime": 1, "AttemptCount": 1}
+    store.put_step("arn:e", 0, "S", body if metadata is None else {**body, "Metadata": metadata})
+    close_abandoned(store, 9.0)
+    ((_, step),) = store.steps("arn:e")
+    assert (step["StepStatus"], step["EndTime"]) == (expected, 9.0)
+    assert ("FailureReason" in step) is (expected == "Failed")
+    if made.kind is Kind.CALLBACK and expected == "Succeeded":
+        assert step["Metadata"]["Callback"]["OutputParameters"] == [{"Name": "a", "Value": "1"}]
+    execution = store.by_arn("arn:e")
+    assert execution is not None
+    assert execution.status == "Failed"
