@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -64,7 +65,15 @@ def list_training_jobs(call: Call) -> dict[str, Json]:
     if {"WarmPoolStatusEquals", "TrainingPlanArnEquals"} & call.request.keys():
         # No job here has a warm pool or a plan.
         return {"TrainingJobSummaries": []}
-    return list_page(call, _LISTING)
+    status = call.request.get("StatusEquals")
+    if status is None or "MaxResults" not in call.request:
+        return list_page(call, _LISTING)
+    # "the MaxResults number of training jobs are first retrieved ignoring the StatusEquals parameter and then they are
+    # filtered" (API reference, ListTrainingJobs).
+    asked = {name: value for name, value in call.request.items() if name != "StatusEquals"}
+    page = list_page(replace(call, request=asked), _LISTING)
+    chosen = [job for job in page["TrainingJobSummaries"] if job["TrainingJobStatus"] == status]
+    return {**page, "TrainingJobSummaries": chosen}
 
 
 def stop_training_job(call: Call) -> dict[str, Json]:

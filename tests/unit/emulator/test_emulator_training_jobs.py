@@ -230,3 +230,17 @@ def test_an_image_that_stands_for_nothing_fails_the_job(account: Any) -> None:
     ended = account.training_end("job")
     assert ended["TrainingJobStatus"] == "Failed"
     assert ended["FailureReason"]
+
+
+def test_a_page_is_cut_before_it_is_filtered_by_status(account: Any) -> None:
+    """API reference, ListTrainingJobs: MaxResults jobs are retrieved first, then those of the status are returned."""
+    for name, script in (("good-1", "print()"), ("bad", "raise SystemExit(1)"), ("good-2", "print()")):
+        account.sagemaker.create_training_job(**account.training_request(name, script))
+        account.training_end(name)
+    request: dict[str, Any] = {"StatusEquals": "Failed", "MaxResults": 1, "SortOrder": "Ascending"}
+    first = account.sagemaker.list_training_jobs(**request)
+    assert first["TrainingJobSummaries"] == []
+    second = account.sagemaker.list_training_jobs(**request, NextToken=first["NextToken"])
+    assert [job["TrainingJobName"] for job in second["TrainingJobSummaries"]] == ["bad"]
+    whole = account.sagemaker.list_training_jobs(StatusEquals="Failed")
+    assert [job["TrainingJobName"] for job in whole["TrainingJobSummaries"]] == ["bad"]
