@@ -249,15 +249,15 @@ class Measured:
                     bisect.insort(self._held[key], _sample(datum), key=attrgetter("time"))
 
     def add(self, data: Iterable[Any], now: float) -> frozenset[SeriesKey]:
-        """Take what moto was just given; returns the metrics among it that are held."""
+        """Take what moto was just given of the metrics that are held; returns every metric among it."""
         touched: set[SeriesKey] = set()
         with self._lock:
             for datum in data:
                 key = key_of(datum.namespace, datum.name, datum.dimensions)
+                touched.add(key)
                 if key in self._held:
                     bisect.insort(self._held[key], _sample(datum), key=attrgetter("time"))
-                    touched.add(key)
-            for key in touched:
+            for key in touched & self._held.keys():
                 held = self._held[key]
                 del held[: bisect.bisect_left(held, now - _KEPT, key=attrgetter("time"))]
         return frozenset(touched)

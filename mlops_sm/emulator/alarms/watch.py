@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,11 +150,8 @@ class Alarms:
         """Data came in: evaluate the alarms that look at them."""
         scope, now = _scope(backend), self._clock()
         with self._evaluating:
-            for alarm in self._metric_alarms(backend):
-                # Everything an alarm looks at is held from its first evaluation on.
-                self._measures(scope).hold(plan_of(alarm).keys, backend)
             touched = self._measures(scope).add(new, now.timestamp())
-            for alarm in self._metric_alarms(backend):
+            for alarm in [each for each in list(backend.alarms.values()) if each.rule is None]:
                 if touched & plan_of(alarm).keys:
                     self._wake(scope, alarm.name, now.timestamp())
                     self._evaluate(backend, alarm, now, data_only=True)
@@ -325,11 +322,7 @@ class Alarms:
     def _measures(self, scope: Scope) -> Measured:
         return self._measured.setdefault(scope, Measured())
 
-    def _metric_alarms(self, backend: MotoBackend) -> Iterable[MotoAlarm]:
-        return [alarm for alarm in list(backend.alarms.values()) if alarm.rule is None]
-
     def _watch(self, scope: Scope, name: str, period: int) -> None:
-        self._measures(scope).forget()
         self._database.execute(
             "INSERT OR REPLACE INTO alarms (account, region, name, period) VALUES (?,?,?,?)", (*scope, name, period)
         )

@@ -261,6 +261,32 @@ def test_data_from_before_the_alarm_count(bench: Bench) -> None:
     assert bench.state() == "ALARM"
 
 
+def test_each_datum_counts_once_for_every_alarm(tmp_path: Path) -> None:
+    # Whether the alarms were there before, come to it, go, or are those of an account that is opened again.
+    def reason(bench: Bench, name: str) -> list[float]:
+        found: list[float] = json.loads(bench.described(name)["StateReasonData"])["recentDatapoints"]
+        return found
+
+    total = {"Statistic": "Sum", "Threshold": 0.0, "ComparisonOperator": "GreaterThanThreshold"}
+    with LocalAccount.open(tmp_path, clock=Clock(frozen=START)) as local:
+        bench = Bench(local)
+        bench.alarm("first", **total)
+        bench.alarm("other", MetricName="other", **total)
+        bench.put(1.0)
+        bench.alarm("second", **total)
+        bench.put(1.0, name="other")
+        assert [reason(bench, name) for name in ("first", "second", "other")] == [[1.0], [1.0], [1.0]]
+        bench.cloudwatch.delete_alarms(AlarmNames=["other"])
+        bench.cloudwatch.set_alarm_state(AlarmName="first", StateValue="OK", StateReason="test")
+        bench.put(1.0)
+        assert reason(bench, "first") == [2.0]
+        bench.cloudwatch.set_alarm_state(AlarmName="first", StateValue="OK", StateReason="test")
+    with LocalAccount.open(tmp_path, clock=Clock(frozen=START)) as local:
+        bench = Bench(local)
+        bench.put(1.0)
+        assert reason(bench, "first") == [3.0]
+
+
 def test_an_update_leaves_the_state_as_it_is(bench: Bench) -> None:
     # "When you update an existing alarm, its state is left unchanged".
     bench.alarm()

@@ -103,8 +103,8 @@ def test_advance_waits_for_what_was_set_off_before_and_by_each_moment() -> None:
     clock.advance(hours=2)
     clock.close()
     told = [entry if entry == "settled" else "fired" for entry in log]
-    # the last one is for what requests have set off, without the clock
-    assert told == ["fired", "settled", "fired", "settled", "settled"]
+    # The first one is for what requests have set off, without the clock.
+    assert told == ["settled", "fired", "settled", "fired", "settled"]
 
 
 def test_what_fails_is_not_done_for_ever_and_stops_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
