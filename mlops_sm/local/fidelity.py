@@ -65,7 +65,7 @@ _KEYS: Final = Ignored("W403", "KMS keys: nothing is encrypted on this machine")
 _VPC: Final = Ignored("W404", "VPC settings and encryption between instances: jobs use this machine's network")
 _SPOT: Final = Ignored("W405", "Spot training and waiting times: jobs start at once and are never interrupted")
 _DEBUGGER: Final = Ignored("W406", "Debugger, Profiler and TensorBoard settings: nothing is collected")
-_EXPERIMENT: Final = Ignored("W407", "Experiment and MLflow settings: runs are not tracked")
+_MLFLOW: Final = Ignored("W407", "MLflow settings: no MLflow server runs on this machine")
 _PLATFORM: Final = Ignored(
     "W408", "Platform settings (warm pools, placement, remote debugging, health checks, retries)"
 )
@@ -139,7 +139,7 @@ _PROCESSING: Final[Mapping[str, Member]] = {
     "NetworkConfig.VpcConfig": Member(_VPC),
     "RoleArn": Member(_ROLE),
     "Tags": Member(HONOURED),
-    "ExperimentConfig": Member(_EXPERIMENT),
+    "ExperimentConfig": Member(HONOURED),
 }
 
 _TRAINING: Final[Mapping[str, Member]] = {
@@ -149,7 +149,7 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "AlgorithmSpecification.AlgorithmName": Member(_MARKETPLACE),
     "AlgorithmSpecification.TrainingInputMode": Member(HONOURED, {"Pipe": _PIPE, "FastFile": _FAST_FILE}),
     "AlgorithmSpecification.TrainingImageConfig": Member(_PLATFORM),
-    "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries": Member(_EXPERIMENT),
+    "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries": Member(HONOURED),
     "RoleArn": Member(_ROLE),
     "InputDataConfig[].ChannelName": Member(HONOURED),
     "InputDataConfig[].ContentType": Member(HONOURED),
@@ -190,7 +190,7 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "DebugHookConfig": Member(_DEBUGGER),
     "DebugRuleConfigurations": Member(_DEBUGGER),
     "TensorBoardOutputConfig": Member(_DEBUGGER),
-    "ExperimentConfig": Member(_EXPERIMENT),
+    "ExperimentConfig": Member(HONOURED),
     "ProfilerConfig": Member(_DEBUGGER),
     "ProfilerConfig.DisableProfiler": Member(HONOURED),
     "ProfilerRuleConfigurations": Member(_DEBUGGER),
@@ -200,7 +200,7 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "InfraCheckConfig": Member(_PLATFORM),
     "SessionChainingConfig": Member(_PLATFORM),
     "ServerlessJobConfig": Member(_SERVERLESS),
-    "MlflowConfig": Member(_EXPERIMENT),
+    "MlflowConfig": Member(_MLFLOW),
     "ModelPackageConfig": Member(_SERVERLESS),
 }
 

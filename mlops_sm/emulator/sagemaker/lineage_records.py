@@ -142,6 +142,8 @@ class LineageRecorder:
             "InputArtifacts": {name: {"Value": uri} for name, uri in facts.inputs.items()},
             "OutputArtifacts": {name: {"Value": uri} for name, uri in facts.outputs.items()},
         }
+        if "RunName" in config:
+            members["RunName"] = config["RunName"]
         made = component(job.scope, facts.component, job.created, members)
         if not self._store.add(made):
             # Of a job of that name that was deleted.

@@ -113,10 +113,12 @@ def test_an_experiment_config_of_a_job(account: Any) -> None:
     sagemaker = account.sagemaker
     sagemaker.create_experiment(ExperimentName="e")
     sagemaker.create_trial(TrialName="t", ExperimentName="e")
-    config = {"ExperimentName": "e", "TrialName": "t", "TrialComponentDisplayName": "shown"}
+    config = {"ExperimentName": "e", "TrialName": "t", "TrialComponentDisplayName": "shown", "RunName": "run"}
     sagemaker.create_processing_job(**account.processing_request("in-trial", DONE, ExperimentConfig=config))
     (component,) = sagemaker.list_trial_components(TrialName="t")["TrialComponentSummaries"]
     assert component["DisplayName"] == "shown"
+    by_run = {"Filters": [{"Name": "RunName", "Value": "run"}, {"Name": "Parents.TrialName", "Value": "t"}]}
+    assert len(sagemaker.search(Resource="ExperimentTrialComponent", SearchExpression=by_run)["Results"]) == 1
     # Without a trial a new one is made.
     sagemaker.create_processing_job(
         **account.processing_request("no-trial", DONE, ExperimentConfig={"ExperimentName": "e"})
