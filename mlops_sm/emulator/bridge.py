@@ -148,7 +148,13 @@ def _body(content: Any) -> bytes:  # noqa: ANN401 - text, bytes or an open file,
         return b""
     if isinstance(content, str):
         return content.encode()
-    return bytes(content if isinstance(content, bytes | bytearray) else content.read())
+    if isinstance(content, bytes | bytearray):
+        return bytes(content)
+    # botocore sends files from where they stand.
+    place = content.tell()
+    read = bytes(content.read())
+    content.seek(place)
+    return read
 
 
 def _no_network(url: str) -> Problem:

@@ -12,7 +12,7 @@ from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.protocol import Answer, with_request_id
 from mlops_sm.emulator.refusals import refusal, unavailable
-from mlops_sm.emulator.server.arrivals import arrival_of, path_style
+from mlops_sm.emulator.server.arrivals import arrival_of, needs_signature, path_style
 from mlops_sm.emulator.server.connection import METADATA
 from mlops_sm.emulator.server.control import PREFIX, Control
 from mlops_sm.emulator.server.doors import is_local, is_loopback, stranger
@@ -74,8 +74,8 @@ class Application:
         return self._control.answer(arrival.method, path, arrival.read)
 
     def _answered(self, arrival: Arrival) -> Answer:
-        if arrival.service.startswith(SAGEMAKER) and not arrival.region:
-            # "The request must contain a valid (registered) AWS access key ID" in SageMaker's common errors.
+        if not arrival.region and needs_signature(arrival):
+            # "The request must contain a valid (registered) AWS access key ID": among the common errors of every API.
             return refusal(
                 arrival, AwsError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
             )

@@ -59,6 +59,17 @@ def arrival_of(method: str, path: str, headers: Mapping[str, str], read: Callabl
     )
 
 
+def needs_signature(arrival: Arrival) -> bool:
+    """Whether AWS does not even look at a request that nobody signed."""
+    match arrival.service:
+        case "s3" | "cognito-identity" | "cognito-identity-provider":
+            return False
+        case "sts":
+            return arrival.operation not in _UNSIGNED_ACTIONS
+        case _:
+            return True
+
+
 def path_style(host: str, path: str) -> tuple[str, str]:
     """Host and path with a bucket that the host names moved to the path; as they are when it names none.
 
@@ -86,7 +97,7 @@ def _meant(
         return _targeted(prefix, target, signing_name)
     action = "" if signing_name == "s3" else _action(method, headers, query, read)
     if not signing_name:
-        return ("sts", action) if action in _UNSIGNED_ACTIONS else _unsigned(method, path, query, headers)
+        return ("sts", action) if action else _unsigned(method, path, query, headers)
     candidates = folders(signing_name)
     if action:
         return _speaking_query(candidates), action
@@ -103,7 +114,7 @@ def _meant(
 def _targeted(prefix: str, target: str, signing_name: str) -> tuple[str, str]:
     """Folder and operation of an X-Amz-Target; without operation when the prefix is none of the service's."""
     if not signing_name:
-        return _UNSIGNED_TARGETS.get(prefix, "s3"), target
+        return _UNSIGNED_TARGETS.get(prefix, prefix.lower()), target
     candidates = folders(signing_name)
     known = [folder for folder in candidates if folder in known_folders()]
     fitting = [folder for folder in known if service_model(folder).metadata.get("targetPrefix") == prefix]

@@ -23,7 +23,7 @@ _RECEIVE_BYTES: Final = 256 * 1024
 _SPOOL_BYTES: Final = 1024**2
 _QUEUED_BYTES: Final = 4 * 1024**2
 """What of an answer waits in memory until the client has taken what was sent before."""
-_CONNECTIONS: Final = 1000
+_CONNECTIONS: Final = 500
 _IDLE_SECONDS: Final = 600
 _OF_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what this process itself calls them
 _LOOK_AROUND: Final = 0.01

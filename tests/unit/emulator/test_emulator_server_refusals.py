@@ -153,6 +153,20 @@ def test_who_does_not_say_who_he_is(wire: Wire, headers: dict[str, str]) -> None
     assert (said.status, code(said)) == (403, "MissingAuthenticationTokenException")
 
 
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"X-Amz-Target": "AWSEvents.ListRules", "Content-Type": JSON}, b"{}"),
+        ({"Content-Type": FORM}, b"Action=ListUsers"),
+    ],
+    ids=["json", "query"],
+)
+def test_no_service_but_s3_listens_to_who_does_not_say(wire: Wire, headers: dict[str, str], body: bytes) -> None:
+    said = wire.ask("POST", "/", body, headers)
+    assert (said.status, code(said)) == (403, "MissingAuthenticationTokenException")
+    assert wire.ask("GET", f"/{BUCKET}/nothing", None, {}).status in {403, 404}
+
+
 # ---------------------------------------------------------------- every other service
 
 
