@@ -27,6 +27,8 @@ _KINDS: Final = {name: kind for kind, name in _LINEAGE_TYPES.items()}
 _JOB: Final = "SageMaker"
 """What a trial component's SourceType has before the type that QueryLineage knows, e.g. ``TrainingJob``."""
 _PAGE: Final = 10
+_VERTICES: Final = 50
+"""On a page when MaxResults is absent: the most there can be, as the SageMaker SDK asks for one page only."""
 _MAX_DEPTH: Final = 10
 _MAX_ASSOCIATIONS: Final = 6_000
 """How many clients can add (developer guide, "Manually Create Tracking Entities", Limits)."""
@@ -116,7 +118,7 @@ def query_lineage(call: Call) -> dict[str, Json]:
         if found is None or found.kind not in _ASSOCIABLE:
             raise AwsError("ResourceNotFound", f"The lineage entity {start} does not exist.")
     depth = request.get("MaxDepth", _MAX_DEPTH)
-    size = request.get("MaxResults", _PAGE)
+    size = request.get("MaxResults", _VERTICES)
     for name, value in (("MaxDepth", depth), ("MaxResults", size)):
         if value < 1:
             raise invalid(f"{name} must be greater than or equal to 1.")

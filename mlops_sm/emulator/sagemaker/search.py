@@ -14,7 +14,8 @@ from mlops_sm.emulator.sagemaker.search_properties import property_of, sort_key
 from mlops_sm.emulator.sagemaker.search_resources import RESOURCES, Found, Resource
 from mlops_sm.emulator.service import Call, Operation
 
-_PAGE: Final = 10
+_PAGE: Final = 100
+"""Results on a page when MaxResults is absent: the most there can be, as no default is documented."""
 _DEFAULT_SORT: Final = "LastModifiedTime"
 _SUGGESTED: Final[Mapping[str, str]] = {
     "HyperParameters": "HyperParameters",

@@ -318,7 +318,7 @@ def test_a_query_is_paged_and_every_edge_is_shown_once(sagemaker: Any) -> None:
     assert shown[0] == hub
     assert sorted(shown[1:]) == sorted(leaves)
     assert sorted(edges) == sorted(leaves)
-    assert len(sagemaker.query_lineage(StartArns=[hub])["Vertices"]) == 10
+    assert len(sagemaker.query_lineage(StartArns=[hub])["Vertices"]) == 12
 
 
 def test_where_a_query_cannot_start(sagemaker: Any) -> None:
