@@ -76,7 +76,10 @@ def serve(outside: Outside, wanted: Serving) -> int:
         InputError: The address is one that other machines reach (E128), or none (E129).
         RefusedError: The state is in use (E540) or cannot be used (E541), or the port is taken (E546).
     """
-    _allow(wanted.host, expose=wanted.expose)
+    if _reached_by_others(wanted.host):
+        if not wanted.expose:
+            raise InputError(_exposed(wanted.host))
+        outside.ui.say(f"warning: {_exposed(wanted.host).what}")
     given = {"MLOPS_SM_LOCAL_ACCOUNT": wanted.account, "MLOPS_SM_LOCAL_REGION": wanted.region}
     variables = {**outside.variables, **{name: value for name, value in given.items() if value is not None}}
     project = replace(outside, variables=variables).project_or_standalone()
@@ -100,19 +103,22 @@ def serve(outside: Outside, wanted: Serving) -> int:
     return 0
 
 
-def _allow(host: str, *, expose: bool) -> None:
+def _reached_by_others(host: str) -> bool:
     try:
-        reached_by_others = not ipaddress.ip_address(host).is_loopback
+        return not ipaddress.ip_address(host).is_loopback
     except ValueError as err:
         fix = "Give an address of this machine, for example 127.0.0.1."
         raise InputError(Problem("E129", f"--host {host}", f"{host} is no IP address", fix)) from err
-    if reached_by_others and not expose:
-        what = (
-            f"{host} is an address that other machines may reach: whoever reaches the port runs any code as you, "
-            "reads and writes all of the account, and is asked for no password"
-        )
-        fix = "Leave --host out to serve this machine only, or add --expose if you mean it."
-        raise InputError(Problem("E128", f"--host {host}", what, fix))
+
+
+def _exposed(host: str) -> Problem:
+    return Problem(
+        "E128",
+        f"--host {host}",
+        f"{host} is an address that other machines may reach: whoever reaches the port runs any code as you, reads and "
+        "writes all of the account, and is asked for no password",
+        "Leave --host out to serve this machine only, or add --expose if you mean it.",
+    )
 
 
 def _log(outside: Outside, *, verbose: bool) -> None:

@@ -46,7 +46,7 @@ class Clock(Protocol):
             The time afterwards.
 
         Raises:
-            ValueError: The span is negative.
+            ValueError: The span is negative, or leads out of the calendar.
         """
 
 

@@ -224,9 +224,10 @@ class _ClockThere:
         return self._asked("GET", "/_mlops_sm/clock")
 
     def advance(self, **span: float) -> datetime:
-        seconds = timedelta(**span).total_seconds()
-        if seconds < 0:
-            raise ValueError("the clock can only be advanced, not turned back")
+        try:
+            seconds = timedelta(**span).total_seconds()
+        except OverflowError as err:
+            raise ValueError("the clock cannot be advanced so far") from err
         return self._asked("POST", "/_mlops_sm/clock/advance", {"seconds": seconds})
 
     def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> datetime:
@@ -240,6 +241,8 @@ class _ClockThere:
             said = answer.read()
         finally:
             connection.close()
+        if answer.status == http.client.BAD_REQUEST:
+            raise ValueError(json.loads(said)["message"])
         if answer.status != http.client.OK:
             what = f"the clock answered {answer.status}: {said.decode(errors='replace')[:500]}"
             raise RefusedError(Problem("E138", self._url, what, "See the message."))

@@ -74,3 +74,21 @@ def test_a_gate_that_is_missed_is_the_answer_no(state: Path) -> None:
     assert "run again: mlops-sm run lending.build -p MinAuc=0.99" in done.stderr
     listed = json.loads(mlops("models", "list", "--json", "--state", str(state)).stdout)
     assert len(listed) == 1
+
+
+def test_a_server_on_the_same_state_runs_it_for_another_process(state: Path) -> None:
+    command = [sys.executable, "-m", "mlops_sm", "local", "up", "--port", "0", "--state", str(state)]
+    with subprocess.Popen(
+        [*command, "--end-with-stdin"], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("ready http://127.0.0.1:")
+        done = mlops("run", "lending.build", "--json", "--state", str(state))
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["status"] == "Succeeded"
+        newest = json.loads(mlops("models", "show", "latest", "--json", "--state", str(state)).stdout)
+        assert newest["version"] > 1
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+    kept = json.loads(mlops("models", "show", "latest", "--json", "--state", str(state)).stdout)
+    assert kept == newest

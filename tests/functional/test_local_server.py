@@ -253,6 +253,27 @@ def test_requests_are_said_when_that_is_wanted(folder: Path, up: Callable[..., S
         assert err.count("ListPipelines") == count
 
 
+def test_an_interrupted_run_stops_what_the_server_runs_for_it(folder: Path, up: Callable[..., Server]) -> None:
+    up()
+    name = write(folder, processing("Long", "exec sleep 1000"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlops_sm", "run", name],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any(line.startswith("Long: Executing") for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, err
+    assert "execution" in out
+    assert json.loads(mlops(folder, "executions", "show", "--json").stdout)["status"] == "Stopped"
+    assert json.loads(mlops(folder, "local", "status", "--json").stdout)["jobs"] == 0
+
+
 def test_a_taken_port(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -155,6 +155,15 @@ def test_a_state_that_cannot_be(tmp_path: Path) -> None:
         pass
 
 
+def test_a_process_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with pytest.raises(RefusedError) as caught, local_account(own_process=True):
+        pass
+    (problem,) = caught.value.problems
+    assert problem.code == "E137"
+    assert "PYTHONHOME" in problem.what
+
+
 def test_images_of_the_project_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.mlops_sm]\nname = "churn"\n[tool.mlops_sm.local.images]\n"mine" = "nothing known"\n'
@@ -240,8 +249,10 @@ def test_the_clock_moves_when_it_is_told_to(account: OpenAccount) -> None:
     account.client("sagemaker").create_pipeline(PipelineName="p", PipelineDefinition=PIPELINE, RoleArn=account.role_arn)
     created = account.client("sagemaker").describe_pipeline(PipelineName="p")["CreationTime"]
     assert abs(created - after) < timedelta(minutes=5)
-    with pytest.raises(ValueError, match="advanced"):
-        account.clock.advance(hours=-1)
+    for span in ({"hours": -1}, {"days": 999_999_999}, {"weeks": 1e300}):
+        with pytest.raises(ValueError, match="advanced"):
+            account.clock.advance(**span)
+    assert abs(account.clock.now() - after) < timedelta(minutes=5)
 
 
 def test_a_schedule_starts_a_pipeline_when_the_clock_reaches_it(account: OpenAccount) -> None:
