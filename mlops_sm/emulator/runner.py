@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 ACTIVE: Final = (ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING)
 """The statuses of an execution that has not ended."""
 
+_MAX_REASON: Final = 1300
+"""Characters of an execution's FailureReason (API reference, DescribePipelineExecution)."""
 _SUFFIX: Final = 10
 """Random characters at the end of a job's name, as the service has them."""
 
@@ -323,7 +325,7 @@ class _Execution:
         }
 
     def _write(self, status: ExecutionStatus, reason: str | None) -> None:
-        changes = {"FailureReason": reason} if reason else {}
+        changes = {"FailureReason": reason[:_MAX_REASON]} if reason else {}
         now = self._owner.clock().timestamp()
         self._owner.store.end(self._arn, lambda current: current.with_body(changes, modified=now, status=status.value))
 

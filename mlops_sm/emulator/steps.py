@@ -42,6 +42,10 @@ _FAULTS: Final = (
 """How a failure reason starts whose fault a retry policy can name."""
 
 
+_MAX_REASON: Final = 1024
+"""Characters of a step's FailureReason (API reference, PipelineExecutionStep)."""
+
+
 class StepRecord:
     """One step as ListPipelineExecutionSteps shows it; every change is written at once.
 
@@ -88,7 +92,8 @@ class StepRecord:
             case Succeeded():
                 self._change(StepStatus="Succeeded", EndTime=self._now(), Metadata=metadata)
             case Failed(reason):
-                self._change(StepStatus="Failed", EndTime=self._now(), Metadata=metadata, FailureReason=reason)
+                shown = reason[:_MAX_REASON]
+                self._change(StepStatus="Failed", EndTime=self._now(), Metadata=metadata, FailureReason=shown)
             case Stopped():
                 self._change(StepStatus="Stopped", EndTime=self._now(), Metadata=metadata)
 

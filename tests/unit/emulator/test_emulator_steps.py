@@ -15,7 +15,7 @@ from mlops_sm.emulator.database import Database
 from mlops_sm.emulator.steps import RecordingControl, StepRecord, run_step
 from mlops_sm.emulator.store import Store
 from mlops_sm.engine import Failed, Fault, Stopped, Succeeded
-from mlops_sm.local.handlers import ServiceError, StepRun
+from mlops_sm.local.handlers import ServiceError, StepResult, StepRun
 
 
 class Control:
@@ -123,3 +123,11 @@ def test_a_record_that_has_ended_changes_no_more(store: Store) -> None:
     record.end(result)
     record.stopping()
     assert [body["StepStatus"] for _, body in store.steps("arn:execution")] == ["Succeeded"]
+
+
+def test_a_reason_is_as_long_as_the_service_shows_it(store: Store) -> None:
+    """API reference, PipelineExecutionStep: FailureReason has at most 1024 characters."""
+    record = StepRecord(store, "arn:execution", 0, Step(name="S", kind=StepKind.FAIL, arguments={}), lambda: 5.0)
+    record.end(StepResult(outcome=Failed("x" * 3000)))
+    ((_, written),) = store.steps("arn:execution")
+    assert written["FailureReason"] == "x" * 1024
