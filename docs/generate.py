@@ -12,11 +12,10 @@ from typing import Final
 
 import click
 
+from docs.fidelity_page import fidelity, on_this_machine
 from mlops_sm.checks.codes import CODES
 from mlops_sm.cli.main import cli
 from mlops_sm.definition.kinds import SERVICE_CALLS, ConditionType, StepKind
-from mlops_sm.engine import ENGINE_KINDS
-from mlops_sm.local.handlers import HANDLERS, UNSUPPORTED
 
 HERE: Final = Path(__file__).parent
 
@@ -38,13 +37,6 @@ def step_kinds() -> str:
         lines.append(f"| `{kind}` | {request} | {properties} | {on_this_machine(kind)} |")
     conditions = ", ".join(f"`{kind}`" for kind in ConditionType)
     return "\n".join([*lines, "", f"Conditions: {conditions}.", ""])
-
-
-def on_this_machine(kind: StepKind) -> str:
-    """Who runs a kind locally, or why it is refused before the first step starts."""
-    if kind in HANDLERS:
-        return "runs"
-    return "decided by the engine" if kind in ENGINE_KINDS else f"refused: {UNSUPPORTED[kind]}"
 
 
 def definition_problems() -> str:
@@ -81,6 +73,7 @@ def help_contexts(context: click.Context) -> Iterator[click.Context]:
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "step-kinds.md": step_kinds,
     "definition-problems.md": definition_problems,
+    "fidelity.md": fidelity,
     "command-line.md": command_line,
 }
 

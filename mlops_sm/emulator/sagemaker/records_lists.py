@@ -45,7 +45,7 @@ def list_records(
         descending: The default of SortOrder.
 
     Raises:
-        AwsError: ValidationException, the NextToken is not of this request.
+        AwsError: ValidationException, the NextToken is not of this request, or MaxResults is negative.
     """
     request = call.request
     key = _sort_key(request.get("SortBy") or sort)
@@ -63,6 +63,9 @@ def list_records(
         except TypeError:
             raise invalid("Invalid NextToken: it does not belong to this request.") from None
     size = request.get("MaxResults") or PAGE
+    if size < 0:
+        # The model of some families names no least.
+        raise invalid("MaxResults must not be negative.")
     page = found[:size]
     answer: dict[str, Json] = {listed_member(call.operation): [members for _, _, members in page]}
     if len(found) > size:

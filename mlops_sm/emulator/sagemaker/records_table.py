@@ -248,14 +248,21 @@ _FAMILIES: Final = (
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({family.name: family for family in _FAMILIES})
 """Families whose operations are those of `operations_of`, by name."""
 
-OPERATIONS: Final[Mapping[str, Operation]] = {
-    **{name: operation for family in _FAMILIES for name, operation in operations_of(family).items()},
-    **records_cards.OPERATIONS,
-    **records_devices.OPERATIONS,
-    **records_features.OPERATIONS,
-    **records_hubs.OPERATIONS,
-    **records_images.OPERATIONS,
+_PARTS: Final[Mapping[str, Mapping[str, Operation]]] = {
+    "DeviceFleet": records_devices.OPERATIONS,
+    "FeatureGroup": records_features.OPERATIONS,
+    "Hub": records_hubs.OPERATIONS,
+    "Image": records_images.OPERATIONS,
+    "ModelCard": records_cards.OPERATIONS,
 }
+"""What else there is to ask of a family: its versions, aliases, devices and the like."""
+
+BY_FAMILY: Final[Mapping[str, Mapping[str, Operation]]] = MappingProxyType(
+    {family.name: {**operations_of(family), **_PARTS.get(family.name, {})} for family in _FAMILIES}
+)
+OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
+    {name: operation for operations in BY_FAMILY.values() for name, operation in operations.items()}
+)
 
 
 def family_of(record: Entity) -> Family | None:
