@@ -86,7 +86,7 @@ class LineageRecorder:
                 self._execution_started(after)
             case Kind.MODEL_PACKAGE_GROUP if before is None:
                 self._store.add(_group_context(after.scope, after.name, after.arn, after.created))
-            case Kind.MODEL_PACKAGE if after.parent:
+            case Kind.MODEL_PACKAGE:
                 if before is None:
                     self._package_registered(after)
                 elif before.status != after.status:
@@ -181,13 +181,14 @@ class LineageRecorder:
     def _package_registered(self, package: Entity) -> None:
         own = artifact(package.scope, {"SourceUri": package.arn}, "Model", package.created, _AUTOMATIC)
         self._store.add(own)
-        group = package.scope.arn(Kind.MODEL_PACKAGE_GROUP, package.parent)
-        context = _group_context(package.scope, package.parent, group, package.created)
-        self._store.add(context)
-        self._link(own.arn, context.arn, "AssociatedWith", package)
         for uri, kind in _package_sources(package.body):
             self._link(self._artifact(package, uri, kind), own.arn, "ContributedTo", package)
-        self._package_decided(package)
+        if package.parent:
+            group = package.scope.arn(Kind.MODEL_PACKAGE_GROUP, package.parent)
+            context = _group_context(package.scope, package.parent, group, package.created)
+            self._store.add(context)
+            self._link(own.arn, context.arn, "AssociatedWith", package)
+            self._package_decided(package)
 
     def _package_decided(self, package: Entity) -> None:
         """An action per approval status that a version enters."""

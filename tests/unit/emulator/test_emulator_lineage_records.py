@@ -218,6 +218,20 @@ def test_approvals_are_actions(account: Any) -> None:
     assert len(incoming["AssociationSummaries"]) == 2
 
 
+def test_a_package_without_a_group(account: Any) -> None:
+    package = account.sagemaker.create_model_package(
+        ModelPackageName="alone",
+        InferenceSpecification={
+            "Containers": [{"Image": "serve:1", "ModelDataUrl": "s3://emulator-tests/m.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )["ModelPackageArn"]
+    (artifact,) = account.sagemaker.list_artifacts(SourceUri=package)["ArtifactSummaries"]
+    assert sorted(sources(account, artifact["ArtifactArn"])) == ["s3://emulator-tests/m.tar.gz", "serve:1"]
+    assert account.sagemaker.list_contexts()["ContextSummaries"] == []
+
+
 def test_one_uri_has_one_artifact(account: Any) -> None:
     made = account.sagemaker.create_artifact(
         ArtifactName="mine", Source={"SourceUri": "s3://emulator-tests/code/again.py"}, ArtifactType="Code"
