@@ -192,8 +192,9 @@ class LineageRecorder:
 
     def _package_decided(self, package: Entity) -> None:
         """An action per approval status that a version enters."""
-        version = package.arn.rsplit("/", 1)[-1]
-        name = f"{package.parent}-{version}-{package.status}-{int(package.modified)}-aws-model-group"
+        # group/version as group-version
+        subject = package.arn.split(f":{Kind.MODEL_PACKAGE}/", 1)[-1].replace("/", "-")
+        name = f"{subject}-{package.status}-{int(package.modified)}-aws-model-group"
         members = {
             "Source": {"SourceUri": package.arn, "SourceType": "ARN"},
             "ActionType": "Approval",
