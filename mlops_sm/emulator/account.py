@@ -118,6 +118,7 @@ class LocalAccount:
         new_id: Callable[[int], str] = random_id,
         isolation: Isolation | None = None,
         warm: WarmWorkers | None = None,
+        parallel_jobs: int | None = None,
         patience: float = _PATIENCE,
     ) -> Self:
         """Open the account of a state directory; a missing or empty one is an empty account.
@@ -131,8 +132,9 @@ class LocalAccount:
                 the account was advanced before is added to it.
             new_id: So many random characters of [a-z0-9].
             isolation: Gives jobs their own /opt/ml; the machine's own layer when absent. Closed with the account.
-            warm: Warm workers that the caller has started already. Closed with the account.
             warm: Workers that were started before; closed with the account, also when opening it fails.
+            parallel_jobs: How many jobs run at once, of all accounts and regions; the others wait for their turn. By
+                default as many as there are cores, and at least 2, so that a job may wait for one that it started.
             patience: Seconds that running jobs get to end by themselves when the account is closed.
 
         Raises:
@@ -140,7 +142,7 @@ class LocalAccount:
                 damaged; E543, another version wrote it; E544, an account is open in this process.
             InputError: E410, an image stands for something unknown.
         """
-        parallel_jobs = max(os.cpu_count() or 1, 2)
+        parallel_jobs = parallel_jobs or max(os.cpu_count() or 1, 2)
         warm = warm or WarmWorkers(parallel_jobs=parallel_jobs)
         closing = ExitStack()
         closing.callback(warm.close)

@@ -165,3 +165,22 @@ def test_jobs_are_filtered_by_status_and_times(open_account: Any, clock: Any) ->
     assert names(CreationTimeAfter=middle["CreationTime"]) == ["good-2"]
     assert names(CreationTimeBefore=middle["CreationTime"]) == ["good-1"]
     assert names(LastModifiedTimeAfter=middle["LastModifiedTime"]) == ["good-2"]
+
+
+def test_so_many_jobs_run_at_once_as_the_account_lets(open_account: Any) -> None:
+    account = open_account(parallel_jobs=1)
+    go = account.local.state.parent / "go"
+    wait = f"import pathlib, time\nwhile not pathlib.Path('{go}').exists(): time.sleep(0.01)"
+    sagemaker = account.sagemaker
+    for name in ("first", "second"):
+        sagemaker.create_processing_job(**account.processing_request(name, wait))
+
+    def started(name: str) -> bool:
+        return "ProcessingStartTime" in sagemaker.describe_processing_job(ProcessingJobName=name)
+
+    account.until(lambda: started("first"), "the first job")
+    assert not started("second")
+    go.touch()
+    first, second = account.processing_end("first"), account.processing_end("second")
+    assert (first["ProcessingJobStatus"], second["ProcessingJobStatus"]) == ("Completed", "Completed")
+    assert first["ProcessingEndTime"] <= second["ProcessingStartTime"]
