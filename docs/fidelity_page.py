@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.kinds import SERVICE_CALLS, StepKind
-from mlops_sm.emulator.fidelity import MEMBERS, NEIGHBOURS, Kept, Refused, Standing, reasons, standing
+from mlops_sm.emulator.fidelity import MEMBERS, NEIGHBOURS, Kept, Refused, Standing, announced, reasons, standing
 from mlops_sm.emulator.sagemaker import OPERATIONS
 from mlops_sm.emulator.sagemaker.records_table import BY_FAMILY, FAMILIES
 from mlops_sm.engine import ENGINE_KINDS
@@ -36,6 +36,7 @@ def fidelity() -> str:
         ["## Members of other requests", "", *_table(("operation", "member", "here", "why"), _members())],
         ["## Records", "", *_records()],
         ["## Refused operations", "", *_refused(names)],
+        ["## Events", "", "SageMaker's resources here put these on the default bus:", "", *_events()],
         ["## Other services", "", *_table(("service", "here", "known to differ"), _neighbours())],
     )
     return "\n".join(line for section in sections for line in (*section, "")).rstrip() + "\n"
@@ -128,6 +129,10 @@ def _refused(names: list[str]) -> Iterator[str]:
         ("why", "operations"),
         ((why, ", ".join(f"`{name}`" for name in refused)) for why, refused in sorted(reasons(names).items())),
     )
+
+
+def _events() -> Iterator[str]:
+    return (f"- `{detail_type}`" for detail_type in announced())
 
 
 def _neighbours() -> Iterator[tuple[str, ...]]:

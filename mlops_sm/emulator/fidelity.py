@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from mlops_sm.emulator.absent import why_absent
+from mlops_sm.emulator.events.announcements import ANNOUNCEMENTS, EXECUTION, STEP
 from mlops_sm.emulator.sagemaker import OPERATIONS
 from mlops_sm.emulator.sagemaker.records_table import OPERATIONS as RECORDS
 
@@ -144,15 +145,16 @@ NEIGHBOURS: Final = (
     Neighbour(
         "EventBridge",
         ("eventbridge",),
-        "events of SageMaker, of S3 and of clients are matched and delivered to queues, topics, functions, log groups, "
-        "pipelines, buses and archives; schedules of rules fire by the account's clock",
-        "targets of other services are refused as undeliverable, which the rule's dead-letter queue shows",
+        "events of SageMaker, of S3 and of clients are matched and delivered to queues, topics, functions, pipelines, "
+        "log groups, buses, archives, state machines, streams and API destinations on this machine; schedules of rules "
+        "fire by the account's clock",
+        "what targets of other services should get goes to the dead-letter queue",
     ),
     Neighbour(
         "EventBridge Scheduler",
         ("scheduler",),
         "schedules fire by the account's clock, universal targets included",
-        "flexible time windows open at their beginning",
+        "a flexible time window is taken at its beginning",
     ),
     Neighbour(
         "SNS",
@@ -165,13 +167,14 @@ NEIGHBOURS: Final = (
         "Lambda",
         ("lambda",),
         "a function's archive runs in a process of its own, with the account as its AWS",
-        "only Python runs; container images and layers that are not archives do not",
+        "only Python runs, with this machine's interpreter whatever runtime is named; container images do not; memory "
+        "is not limited",
     ),
     Neighbour(
         "CloudWatch",
         ("cloudwatch",),
         "alarms are evaluated by the account's clock and act; composite alarms and history too",
-        "AWS's own metrics of machines are not collected",
+        "anomaly detection is refused; AWS's own metrics of machines are not collected",
     ),
     Neighbour("SageMaker Metrics", ("sagemaker-metrics",), "metrics of trial components are kept and read back", "-"),
     Neighbour(
@@ -188,6 +191,12 @@ NEIGHBOURS: Final = (
     ),
 )
 """What stands beside SageMaker's control plane."""
+
+
+def announced() -> tuple[str, ...]:
+    """The detail-types of the events that SageMaker's resources here cause."""
+    caused = (one.detail_type for one in ANNOUNCEMENTS if standing(f"Create{one.noun}") is not Standing.REFUSED)
+    return (EXECUTION, STEP, *caused)
 
 
 def refused_members(operation: str) -> tuple[str, ...]:

@@ -142,6 +142,9 @@ _RECORDS: Final[Mapping[str, Announcement]] = {
     )
 }
 
+ANNOUNCEMENTS: Final = (*_KINDS.values(), *_RECORDS.values())
+"""Everything of an account whose changes are announced, but for executions and their steps."""
+
 
 def announcement_of(entity: Entity) -> Announcement | None:
     """What a change of an entity is announced as; None when it is not."""
