@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from io import BytesIO
+from typing import Any, BinaryIO, Final, Protocol
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
@@ -18,12 +19,15 @@ from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
 from mlops_sm.emulator.accounts import account_of, credential
 from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.file_parts import FilePart, raw, whole
 from mlops_sm.emulator.moto_requests import ask_moto
 from mlops_sm.emulator.protocol import Answer, with_request_id
+from mlops_sm.emulator.refusals import refusal, unavailable
 from mlops_sm.emulator.server.arrivals import arrival_of, path_style
 from mlops_sm.errors import Problem, RefusedError
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_OF_AWS: Final = (".amazonaws.com", ".api.aws", ".amazonaws.com.cn")
 _ACCOUNT_VARIABLE: Final = "MOTO_ACCOUNT_ID"
 
 
@@ -99,10 +103,13 @@ class Bridge:
             _event, service, operation = event_name.split(".", 2)
             arrival = _arrival(request, service, operation, home)
             answer = front.answer(arrival, lambda: ask_moto(arrival, request))
+            if answer is None and (url.hostname or "").endswith(_OF_AWS):
+                answer = refusal(arrival, unavailable(arrival))
             if answer is None:
                 raise RefusedError(_no_network(request.url))
             sent = with_request_id(answer)
-            return AWSResponse(request.url, sent.status, sent.headers, MockRawResponse(sent.body))
+            body = raw(sent.body) if isinstance(sent.body, FilePart) else MockRawResponse(sent.body)
+            return AWSResponse(request.url, sent.status, sent.headers, body)
 
         return handle
 
@@ -118,13 +125,20 @@ class Bridge:
             headers = {name.lower(): _text(value) for name, value in plain.headers.items()}
             arrival = arrival_of(plain.method, target, headers, lambda: _body(plain.body), home=home)
             answer = front.answer(arrival, lambda: ask_moto(arrival, request))
-            return None if answer is None else tuple(with_request_id(answer))
+            if answer is None:
+                return None
+            sent = with_request_id(answer)
+            # The library that stands in for `requests` takes bytes only.
+            return sent.status, sent.headers, whole(sent.body)
 
         return handle
 
 
 def _arrival(request: AWSPreparedRequest, service: str, operation: str, home: str) -> Arrival:
     url = urlsplit(request.url)
+    path = f"{url.path}?{url.query}" if url.query else url.path
+    if service == "s3":
+        path = path_style(url.netloc, path)[1]
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
     signed = credential(headers, url.query)
     return Arrival(
@@ -133,9 +147,10 @@ def _arrival(request: AWSPreparedRequest, service: str, operation: str, home: st
         account=account_of(signed.key, home),
         region=signed.region,
         method=request.method,
-        path=f"{url.path}?{url.query}" if url.query else url.path,
+        path=path,
         headers=headers,
         read=lambda: _body(request.body),
+        stream=lambda: _stream(request.body),
     )
 
 
@@ -155,6 +170,13 @@ def _body(content: Any) -> bytes:  # noqa: ANN401 - text, bytes or an open file,
     read = bytes(content.read())
     content.seek(place)
     return read
+
+
+def _stream(content: Any) -> BinaryIO:  # noqa: ANN401 - text, bytes or an open file, as botocore was given it
+    if hasattr(content, "read"):
+        opened: BinaryIO = content
+        return opened
+    return BytesIO(_body(content))
 
 
 def _no_network(url: str) -> Problem:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.file_parts import FilePart
 from mlops_sm.emulator.protocol import Answer, with_request_id
 from mlops_sm.emulator.refusals import refusal, unavailable
 from mlops_sm.emulator.server.arrivals import arrival_of, needs_signature, path_style
@@ -57,9 +58,9 @@ class Application:
     def _arrival(self, environ: Environ) -> Arrival:
         headers = _headers(environ)
         headers["host"], path = path_style(headers.get("host", ""), _path(environ))
-        return arrival_of(
-            environ["REQUEST_METHOD"], path, headers, _reader(environ["wsgi.input"]), home=self._home.account
-        )
+        source = environ["wsgi.input"]
+        arrival = arrival_of(environ["REQUEST_METHOD"], path, headers, _reader(source), home=self._home.account)
+        return arrival._replace(stream=lambda: _from_start(source))
 
     def _own(self, environ: Environ, arrival: Arrival) -> Answer | None:
         """The answer to a request that no account of AWS would get, or that must not get in."""
@@ -123,6 +124,9 @@ def _send(method: str, answer: Answer, respond: Respond) -> Iterable[bytes]:
 
 def _parts(content: bytes) -> Iterator[bytes]:
     """A content in parts, so that no second copy of all of it waits to be sent."""
+    if isinstance(content, FilePart):
+        yield from content.blocks()
+        return
     for start in range(0, len(content), _PART):
         yield content[start : start + _PART]
 
@@ -143,6 +147,11 @@ def _path(environ: Environ) -> str:
         return target
     url = urlsplit(target)
     return f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+
+
+def _from_start(stream: BinaryIO) -> BinaryIO:
+    stream.seek(0)
+    return stream
 
 
 def _reader(stream: BinaryIO) -> Callable[[], bytes]:

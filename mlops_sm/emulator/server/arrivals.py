@@ -95,12 +95,12 @@ def _meant(
     prefix, _, target = headers.get("x-amz-target", "").rpartition(".")
     if "x-amz-target" in headers:
         return _targeted(prefix, target, signing_name)
-    action = "" if signing_name == "s3" else _action(method, headers, query, read)
+    action, version = ("", "") if signing_name == "s3" else _action(method, headers, query, read)
     if not signing_name:
         return ("sts", action) if action else _unsigned(method, path, query, headers)
     candidates = folders(signing_name)
     if action:
-        return _speaking_query(candidates), action
+        return _speaking_query(candidates, action, version), action
     if path.startswith(_S3_CONTROL_PATH) and "s3control" in candidates:
         candidates = ("s3control",)
     for folder in candidates:
@@ -134,26 +134,24 @@ def _unsigned(method: str, path: str, query: str, headers: Mapping[str, str]) ->
     return "s3", rest_operation("s3", method, path, query, headers)
 
 
-def _speaking_query(candidates: tuple[str, ...]) -> str:
-    return next(
-        (
-            folder
-            for folder in candidates
-            if folder in known_folders() and service_model(folder).metadata["protocol"] in {"query", "ec2"}
-        ),
-        candidates[0],
-    )
+def _speaking_query(candidates: tuple[str, ...], action: str, version: str) -> str:
+    known = [folder for folder in candidates if folder in known_folders()]
+    dated = [folder for folder in known if service_model(folder).metadata["apiVersion"] == version]
+    named = [folder for folder in dated or known if action in service_model(folder).operation_names]
+    speaking = [folder for folder in known if service_model(folder).metadata["protocol"] in {"query", "ec2"}]
+    return next(iter([*named, *speaking, *candidates]))
 
 
 def _is_rest(folder: str) -> bool:
     return str(service_model(folder).metadata["protocol"]).startswith("rest-")
 
 
-def _action(method: str, headers: Mapping[str, str], query: str, read: Callable[[], bytes]) -> str:
-    """The Action parameter of the query protocol."""
-    if "Action=" in query:
-        return parse_qs(query).get("Action", [""])[0]
-    if method != "POST" or not headers.get("content-type", "").startswith(_FORM):
-        return ""
-    body = read().decode("latin-1")
-    return parse_qs(body).get("Action", [""])[0] if "Action=" in body else ""
+def _action(method: str, headers: Mapping[str, str], query: str, read: Callable[[], bytes]) -> tuple[str, str]:
+    """The parameters Action and Version of the query protocol."""
+    sent = query
+    if "Action=" not in query and method == "POST" and headers.get("content-type", "").startswith(_FORM):
+        sent = read().decode("latin-1")
+    if "Action=" not in sent:
+        return "", ""
+    given = parse_qs(sent)
+    return given.get("Action", [""])[0], given.get("Version", [""])[0]

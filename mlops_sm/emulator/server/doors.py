@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ def stranger(headers: Mapping[str, str], *, exposed: bool) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)
 def is_local(host: str) -> bool:
     """Whether a host, perhaps with a port, can only be this machine."""
     name = re.sub(r":\d+$", "", host.lower()).strip("[]")

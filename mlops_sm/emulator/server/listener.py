@@ -15,13 +15,14 @@ from mlops_sm.errors import Problem, RefusedError
 if TYPE_CHECKING:
     from waitress.server import TcpWSGIServer
 
-_THREADS: Final = 32
+_THREADS: Final = 64
+"""Requests that are answered at once; those that wait for messages or for a function's end hold one meanwhile."""
 _BACKLOG: Final = 512
 _MAX_BODY: Final = 5 * 1024**3 + 1024**2
 """S3's limit for one request (5 GiB) and what chunked signing adds to it."""
 _RECEIVE_BYTES: Final = 256 * 1024
 _SPOOL_BYTES: Final = 1024**2
-_QUEUED_BYTES: Final = 4 * 1024**2
+_QUEUED_BYTES: Final = 1024**2
 """What of an answer waits in memory until the client has taken what was sent before."""
 _CONNECTIONS: Final = 500
 _IDLE_SECONDS: Final = 600
