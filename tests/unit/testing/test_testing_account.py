@@ -225,7 +225,7 @@ def test_an_explicit_session_ignores_the_environment(account: OpenAccount, monke
 
 
 @pytest.mark.sdk
-def test_the_sdk_sends_no_telemetry_and_reads_no_defaults(account: OpenAccount, tmp_path: Path) -> None:
+def test_the_sdk_sends_no_telemetry_and_asks_nobody_for_its_bucket(tmp_path: Path) -> None:
     script = (
         "from sagemaker.core.helper.session_helper import Session\n"
         "from sagemaker.core.common_utils import resolve_value_from_config\n"
@@ -233,9 +233,10 @@ def test_the_sdk_sends_no_telemetry_and_reads_no_defaults(account: OpenAccount, 
         "session = Session()\n"
         "print(session.default_bucket(), resolve_value_from_config(None, TELEMETRY_OPT_OUT_PATH, False, session))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-2:] == [account.bucket, "True"]
+    with local_account() as account:
+        done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[-2:] == [account.bucket, "True"]
 
 
 # ---------------------------------------------------------------- the clock
