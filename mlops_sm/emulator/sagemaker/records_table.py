@@ -20,11 +20,9 @@ from mlops_sm.emulator.sagemaker.records import (
     INVALID,
     NOT_FOUND,
     Family,
-    describe_record,
     operations_of,
 )
 from mlops_sm.emulator.service import Operation
-from mlops_sm.emulator.store import Entity
 
 _STUDIO: Final = "A record: there is no Studio here, so nothing opens it"
 _HUMANS: Final = "A record: there are no workers here, so no task is ever shown to one"
@@ -263,14 +261,3 @@ BY_FAMILY: Final[Mapping[str, Mapping[str, Operation]]] = MappingProxyType(
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
     {name: operation for operations in BY_FAMILY.values() for name, operation in operations.items()}
 )
-
-
-def family_of(record: Entity) -> Family | None:
-    """The family of a record; None for parts of records, such as the versions of an image."""
-    return FAMILIES.get(record.parent)
-
-
-def described(record: Entity) -> dict[str, Json]:
-    """The members of a record as its Describe operation names them, without tags."""
-    family = family_of(record)
-    return dict(record.body) if family is None else describe_record(family, record)
