@@ -113,15 +113,36 @@ def test_what_is_read_of_a_function() -> None:
     assert "code_bytes" in inspect.getsource(lambda_models.LayerVersion)
 
 
+def test_mappings_are_made_by_two_methods_and_called_from_the_queue() -> None:
+    assert parameters(LambdaBackend.create_event_source_mapping) == ["self", "spec"]
+    assert parameters(LambdaBackend.update_event_source_mapping) == ["self", "uuid", "spec"]
+    assert "queue.lambda_event_source_mappings[esm.function_arn] = esm" in inspect.getsource(
+        LambdaBackend.create_event_source_mapping
+    )
+    source = inspect.getsource(lambda_models.EventSourceMapping)
+    for name in (
+        "uuid",
+        "enabled",
+        "account_id",
+        "region",
+        "function_arn",
+        "filter_criteria",
+        "function_response_types",
+    ):
+        assert f"self.{name}" in source
+    assert "self._event_source_mappings" in inspect.getsource(LambdaBackend)
+
+
 def test_everything_is_given_back() -> None:
     places: list[tuple[Any, str]] = [
         *((Rule, "send_to_targets"), (Subscription, "publish"), (LambdaFunction, "invoke")),
         *((LambdaSimpleBackend, "invoke"), (notifications, "_send_sqs_message"), (notifications, "_get_s3_event")),
+        *((LambdaBackend, "create_event_source_mapping"), (LambdaBackend, "update_event_source_mapping")),
         *((notifications, "_invoke_awslambda"), (notifications, "_send_event_bridge_message")),
     ]
     before = [getattr(owner, name) for owner, name in places]
     sent: list[Letter] = []
-    hooks = DeliveryHooks(sent.extend, Rules(lambda: 0.0), lambda: 0.0)
+    hooks = DeliveryHooks(sent.extend, Rules(lambda: 0.0), lambda: 0.0, lambda _: None)
     hooks(Arrival("lambda", "Invoke", "1", "r", "POST", "/", {}, bytes))
     assert all(getattr(owner, name) is not was for (owner, name), was in zip(places, before, strict=True))
     hooks.remove()

@@ -49,12 +49,20 @@ class DeliveryHooks:
         send: Takes what is to be delivered.
         rules: What rules send.
         now: Epoch seconds.
+        watch: Takes the messages of a queue that is to call a function.
     """
 
-    def __init__(self, send: Callable[[list[Letter]], None], rules: Rules, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        send: Callable[[list[Letter]], None],
+        rules: Rules,
+        now: Callable[[], float],
+        watch: Callable[[MotoObject], None],
+    ) -> None:
         self._send = send
         self._rules = rules
         self._now = now
+        self._watch = watch
         self._lock = threading.Lock()
         self._hooked: set[str] = set()
         self._replaced = Replaced()
@@ -299,11 +307,27 @@ class DeliveryHooks:
     # ------------------------------------------------------------------ Lambda
 
     def _hook_functions(self) -> None:
-        from moto.awslambda.models import LambdaFunction  # noqa: PLC0415 - 0.3 s that other requests do without
+        from moto.awslambda.models import LambdaBackend, LambdaFunction  # noqa: PLC0415 - 0.3 s that others do without
         from moto.awslambda_simple.models import LambdaSimpleBackend  # noqa: PLC0415 - likewise
 
+        for name in ("create_event_source_mapping", "update_event_source_mapping"):
+            self._replaced.method(LambdaBackend, name, self._map)
         self._replaced.method(LambdaFunction, "invoke", lambda _: _as_method(self._invoke_function))
         self._replaced.method(LambdaSimpleBackend, "invoke", lambda _: _as_method(self._invoke_named))
+
+    def _map(self, original: Method) -> Method:
+        from moto.sqs.models import sqs_backends  # noqa: PLC0415 - loaded with Lambda
+
+        def mapped(backend: MotoObject, *arguments: Any) -> MotoObject:  # noqa: ANN401 - moto's own
+            mapping = original(backend, *arguments)
+            if mapping is not None:
+                # moto would call the function within the request that sends a message.
+                for queue in sqs_backends[backend.account_id][backend.region_name].queues.values():
+                    queue.lambda_event_source_mappings.pop(mapping.function_arn, None)
+                self._watch(mapping)
+            return mapping
+
+        return mapped
 
     def _invoke_function(self, function: MotoObject, body: str, _request: object, _response: object) -> bytes:
         """Other services of moto call a function: they are answered at once, as by an asynchronous call."""

@@ -20,9 +20,10 @@ from mlops_sm.emulator.events.requests import EventRequests, check_subscription
 from mlops_sm.emulator.events.rules import Rules
 from mlops_sm.emulator.events.targets import CallSageMaker, Targets
 from mlops_sm.emulator.functions.calls import FunctionCalls
+from mlops_sm.emulator.functions.pollers import Pollers
 from mlops_sm.emulator.functions.requests import SERVICE, FunctionRequests
 from mlops_sm.emulator.protocol import Answer
-from mlops_sm.emulator.store import Store
+from mlops_sm.emulator.store import Scope, Store
 from mlops_sm.local.functions import Functions
 
 _MAKERS_OF_RULES: Final = frozenset({"eventbridge", "cloudformation"})
@@ -67,9 +68,18 @@ class EventWork:
         calls = FunctionCalls(self._functions, clients, endpoint, now)
         courier = LocalCourier(rules, Targets(clients, sagemaker, changing), calls.invoke, calls.bury)
         self.deliveries = Deliveries(Outbox(store.database), courier, clock, targets_of)
-        self._hooks = DeliveryHooks(self.deliveries.send, rules, now)
+        self._pollers = Pollers(calls, clients)
+        self._hooks = DeliveryHooks(self.deliveries.send, rules, now, self._pollers.watch)
         # A rule that the state holds was made through one of the services some time.
         self._rules_may_exist = bool(store.database.query("SELECT 1 FROM backends WHERE service='events' LIMIT 1"))
+        # The class of mappings is named in the state; reading all of it takes 0.3 s.
+        self._with_mappings = [
+            Scope(*row)
+            for row in store.database.query(
+                "SELECT account, region FROM backends WHERE service='awslambda_simple' AND instr(state, ?)",
+                (b"EventSourceMapping",),
+            )
+        ]
         store.listen(Announcer(store, self.deliveries, lambda: self._rules_may_exist, now))
         self._answering: Mapping[str, Callable[[Arrival], Answer | None]] = {
             "eventbridge": EventRequests(self.deliveries.send, now, region),
@@ -86,12 +96,15 @@ class EventWork:
         return None if answering is None else answering(arrival)
 
     def begin(self) -> None:
-        """Deliver what was left when the account was closed or its process died."""
+        """Deliver what was left when the account was closed or its process died, and watch queues."""
         self.deliveries.begin()
+        if self._with_mappings:
+            self._pollers.watch_all(self._with_mappings)
 
     def close(self) -> None:
         """End functions, deliver nothing more and give moto its methods back; what is left waits in the outbox."""
         self.deliveries.stop()
         self._functions.close()
+        self._pollers.close()
         self.deliveries.close()
         self._hooks.remove()

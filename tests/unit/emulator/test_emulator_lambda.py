@@ -339,6 +339,90 @@ def handler(event, context):
     assert functions.written() == [[1, 2]]
 
 
+class Queue:
+    """A queue that calls a function."""
+
+    def __init__(self, functions: Lambda, name: str = "work", **attributes: str) -> None:
+        self.sqs = functions.account.client("sqs")
+        self.url = self.sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1", **attributes})[
+            "QueueUrl"
+        ]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
+        self.arn = found["Attributes"]["QueueArn"]
+
+    def left(self) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+
+def test_a_queue_calls_a_function(functions: Lambda) -> None:
+    """Source: "Using Lambda with Amazon SQS" of the Lambda developer guide; messages that were there before count."""
+    functions.create(WRITES)
+    queue = Queue(functions, VisibilityTimeout="30")
+    attributes = {"kind": {"DataType": "String", "StringValue": "good"}}
+    queue.sqs.send_message(QueueUrl=queue.url, MessageBody="first", MessageAttributes=attributes)
+    functions.client.create_event_source_mapping(EventSourceArn=queue.arn, FunctionName="f")
+    functions.account.until(lambda: queue.left() == 0, "the first message")
+    queue.sqs.send_message(QueueUrl=queue.url, MessageBody="second")
+    functions.account.until(lambda: queue.left() == 0, "the second message")
+    records = sorted((record for event in functions.written() for record in event["Records"]), key=lambda r: r["body"])
+    assert [record["body"] for record in records] == ["first", "second"]
+    assert (records[0]["eventSource"], records[0]["eventSourceARN"]) == ("aws:sqs", queue.arn)
+    assert records[0]["messageAttributes"]["kind"]["stringValue"] == "good"
+    assert records[0]["attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_what_a_function_fails_at_ends_in_the_queues_dead_letter_queue(functions: Lambda) -> None:
+    dead = Queue(functions, "dead")
+    redrive = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 2})
+    queue = Queue(functions, RedrivePolicy=redrive)
+    functions.create(
+        "def handler(event, context):\n"
+        "    bad = [r['messageId'] for r in event['Records'] if r['body'] == 'bad']\n"
+        "    return {'batchItemFailures': [{'itemIdentifier': i} for i in bad]}"
+    )
+    functions.client.create_event_source_mapping(
+        EventSourceArn=queue.arn, FunctionName="f", FunctionResponseTypes=["ReportBatchItemFailures"]
+    )
+    for body in ("good", "bad"):
+        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=body)
+    functions.account.until(lambda: (queue.left(), dead.left()) == (0, 1), "the bad message")
+    (message,) = dead.sqs.receive_message(QueueUrl=dead.url)["Messages"]
+    assert message["Body"] == "bad"
+
+
+def test_filters_and_disabled_mappings(functions: Lambda) -> None:
+    functions.create(WRITES)
+    queue = Queue(functions, VisibilityTimeout="30")
+    identifier = functions.client.create_event_source_mapping(
+        EventSourceArn=queue.arn,
+        FunctionName="f",
+        FilterCriteria={"Filters": [{"Pattern": json.dumps({"body": {"kind": ["good"]}})}]},
+    )["UUID"]
+    for kind in ("bad", "good"):
+        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=json.dumps({"kind": kind}))
+    functions.account.until(lambda: queue.left() == 0, "both messages")
+    bodies = [json.loads(record["body"]) for event in functions.written() for record in event["Records"]]
+    assert bodies == [{"kind": "good"}]
+    functions.client.delete_event_source_mapping(UUID=identifier)
+    functions.account.until(lambda: not functions.account.local._work._pollers._threads, "the poller's end")
+    queue.sqs.send_message(QueueUrl=queue.url, MessageBody="{}")
+    assert queue.left() == 1
+
+
+def test_mappings_survive_the_account(open_account: Callable[..., Any]) -> None:
+    functions = Lambda(open_account())
+    functions.create(WRITES)
+    queue = Queue(functions, VisibilityTimeout="30")
+    functions.client.create_event_source_mapping(EventSourceArn=queue.arn, FunctionName="f")
+    again = Lambda(open_account())
+    queue.sqs.send_message(QueueUrl=queue.url, MessageBody="late")
+    again.account.until(lambda: queue.left() == 0, "the message")
+    (event,) = again.written()
+    assert event["Records"][0]["body"] == "late"
+
+
 def test_functions_survive_the_account(open_account: Callable[..., Any]) -> None:
     Lambda(open_account()).create()
     again = Lambda(open_account())
