@@ -171,7 +171,10 @@ def _told_to_end() -> Iterator[Told]:
     def tell(_number: int, _frame: FrameType | None) -> None:
         told.put(End.SIGNAL)
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants the server to outlive its terminal
+        ending.append(signal.SIGHUP)
+    before = {number: signal.signal(number, tell) for number in ending}
     try:
         yield told
     finally:

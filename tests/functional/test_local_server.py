@@ -313,6 +313,20 @@ def test_a_second_interrupt_kills_a_job_that_will_not_end(folder: Path, up: Call
     assert "Traceback" not in err
 
 
+def test_nohup_is_respected(folder: Path) -> None:
+    command = f"trap '' HUP; exec {sys.executable} -m mlops_sm local up --port 0"
+    process = subprocess.Popen(
+        ["sh", "-c", command], cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("ready ")
+    process.send_signal(signal.SIGHUP)
+    assert json.loads(mlops(folder, "local", "status", "--json").stdout)["answers"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+
+
 def test_the_end_of_standard_input_ends_a_server_that_was_told_so(folder: Path, up: Callable[..., Server]) -> None:
     server = up("--end-with-stdin")
     out, _ = server.process.communicate(timeout=PATIENCE)
