@@ -10,6 +10,8 @@ from urllib.parse import parse_qs
 from mlops_sm import naming
 
 _CREDENTIAL: Final = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
+_GIVEN_OUT: Final = re.compile(r"[A-Z0-9]{20}")
+"""The form of every key that moto's STS and IAM give out."""
 _OURS: Final = re.compile(rf"{naming.LOCAL_KEY_PREFIX}(\d{{12}})")
 
 
@@ -49,7 +51,7 @@ def account_of(key: str, home: str) -> str:
     ours = _OURS.fullmatch(key)
     if ours is not None:
         return ours[1]
-    if not key:
+    if _GIVEN_OUT.fullmatch(key) is None:
         return home
     from moto.iam.models import iam_backends  # noqa: PLC0415 - 0.1 s that only foreign keys need
 
