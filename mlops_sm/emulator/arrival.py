@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from io import BytesIO
+from typing import BinaryIO, NamedTuple
 
 
 class Arrival(NamedTuple):
@@ -18,6 +19,7 @@ class Arrival(NamedTuple):
         path: The path of its URL, with the query.
         headers: Its headers by lower-case name.
         read: Its body; may be called more than once.
+        stream: Its body as a file that is at its start; None where `read` is all there is.
     """
 
     service: str
@@ -28,3 +30,8 @@ class Arrival(NamedTuple):
     path: str
     headers: Mapping[str, str]
     read: Callable[[], bytes]
+    stream: Callable[[], BinaryIO] | None = None
+
+    def open(self) -> BinaryIO:
+        """Its body as a file, for what may be too long for memory."""
+        return BytesIO(self.read()) if self.stream is None else self.stream()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Final, assert_never
 
@@ -18,12 +19,15 @@ from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.service import Call, Operation, Service
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope
+from mlops_sm.emulator.uploads import is_upload, receive
 
 _SAGEMAKER: Final = "sagemaker"
-_S3_WRITERS: Final = frozenset({"s3", "s3-control", "cloudformation"})
-"""Services of moto that change S3's state."""
+_S3_WRITERS: Final = frozenset({"s3-control", "cloudformation"})
+"""Other services of moto that change S3's state."""
 _WITHOUT_S3: Final = frozenset({"iam", "cloudwatch-logs", "sts"})
 """Services of moto that never look at S3."""
+_LENT: Final = frozenset({"GetObject", "CopyObject", "UploadPartCopy"})
+"""Operations of S3 for which an object's content stays in its file."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = logging.getLogger(__name__)
 
@@ -85,6 +89,10 @@ class AccountFront:
         if arrival.service not in _WITHOUT_S3:
             self._storage.mirror()
         try:
+            if is_upload(arrival):
+                return self._uploaded(arrival)
+            if arrival.service == "s3":
+                return self._s3(arrival, forward)
             if arrival.service in _S3_WRITERS and arrival.method not in _READS:
                 with self._storage.mirror().changing():
                     return forward()
@@ -103,6 +111,34 @@ class AccountFront:
             _log.warning("a change could not be saved and was taken back: %s", error)
             message = f"The local account could not save the change: {error}. Nothing was changed."
             return refusal(arrival, AwsError("InsufficientStorage", message, 507))
+
+    def _s3(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
+        with ExitStack() as around:
+            if arrival.method not in _READS:
+                around.enter_context(self._storage.mirror().changing())
+            if arrival.operation in _LENT:
+                around.enter_context(self._storage.contents.lending())
+            return forward()
+
+    def _uploaded(self, arrival: Arrival) -> Answer | None:
+        """The answer to a request that brings the content of an object; nobody waits for a slow one."""
+        from mlops_sm.emulator.moto_requests import ask_moto, aws_request  # noqa: PLC0415 - moto's requests only
+
+        contents = self._storage.contents
+        try:
+            received = receive(arrival, contents)
+        except AwsError as error:
+            return refusal(arrival, error)
+        except OSError as error:
+            raise UnsavedError(str(error)) from error
+        try:
+            with self._storage.mirror().changing():
+                contents.offer(received.content, received.etag)
+                answer = ask_moto(received.request, aws_request(received.request, self._region))
+        except BaseException:
+            contents.remove([received.content])
+            raise
+        return answer
 
     def perform(self, scope: Scope, operation: str, request: dict[str, Json]) -> Mapping[str, Json]:
         """Perform an operation of SageMaker on a validated request.

@@ -5,18 +5,22 @@ A key becomes a `StoredKey` by a change of its class after moto has made it: mot
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, cast
 
-from moto.s3.exceptions import MissingKey
+from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML, MissingKey, NoSuchUpload
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, FakeMultipart, MultipartDict
 from moto.s3.utils import _VersionedKeyStore
+from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
 from mlops_sm.emulator.contents import Contents
+from mlops_sm.emulator.file_parts import FilePart
+from mlops_sm.emulator.uploads import digest_of
 
 Model = Any
 """An instance of moto's S3 models, or a list of them; moto has no types that mypy sees."""
@@ -31,20 +35,29 @@ class StoredKey(FakeKey):
     Attributes:
         contents: Where the file is; told when the version is gone for good.
         content: Its id there.
+        is_written: Of a part of an upload: whether the database has it.
     """
 
     contents: Contents
     content: str
+    is_written: bool = False
 
     @classmethod
-    def adopt(cls, key: FakeKey, contents: Contents, content: str | None = None) -> StoredKey:
-        """Move a key's content into a file, or give it one that is there already; then it is a `StoredKey`."""
+    def adopt(cls, key: FakeKey, contents: Contents, content: str | None = None, etag: str | None = None) -> StoredKey:
+        """Move a key's content into a file, or give it one that is there already; then it is a `StoredKey`.
+
+        Args:
+            key: As moto made it.
+            contents: Where files are.
+            content: The file that is there already; moto made the key without content.
+            etag: Of that content, if somebody knows it.
+        """
         if content is None:
             with key.lock:
                 content = contents.write(key._value_buffer)
         else:
             key.contentsize = contents.path(content).stat().st_size
-            key._etag = None
+            key._etag = etag
         key._value_buffer.close()
         del key._value_buffer
         key.__class__ = cls
@@ -60,8 +73,10 @@ class StoredKey(FakeKey):
 
     @property
     def value(self) -> bytes:
-        """The whole content, read anew every time."""
+        """The whole content, read anew every time; only lent (`Contents.lending`) when it is large."""
         try:
+            if self.contentsize >= _LARGE and self.contents.is_lending:
+                return self.contents.lend(FilePart.of(self.path))
             return self.path.read_bytes()
         except FileNotFoundError:
             # Replaced or deleted by another request after this one had found it.
@@ -100,16 +115,94 @@ class StoredKey(FakeKey):
         self.__dict__.update(state, disposed=False)
 
 
-_TRANSIENT: Final = frozenset({"lock", "disposed"})
+_TRANSIENT: Final = frozenset({"lock", "disposed", "is_written"})
+_LARGE: Final = 1024**2
+_BLOCK: Final = 1024**2
+
+
+class StoredUpload(FakeMultipart):
+    """A multipart upload whose parts are in files: it is completed without anything passing through memory."""
+
+    contents: Contents
+
+    def complete(self, body: Iterator[tuple[int, str]]) -> tuple[bytes, str, tuple[str, str, int] | None]:
+        """As moto's, but the content comes back as a file that the object's key then adopts.
+
+        Raises:
+            InvalidPart: A part is not there or is another than the caller knows.
+            EntityTooSmall: One before the last is smaller than S3 allows.
+            MalformedXML: No parts are named.
+        """
+        parts = self._named(body)
+        etag = hashlib.md5(b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts), usedforsecurity=False)
+        checksum = self._checksum(parts)
+        content = self.contents.join([part.content for part in parts])
+        self.contents.offer(content)
+        for part in self.parts.values():
+            part.dispose()
+        return b"", f"{etag.hexdigest()}-{len(parts)}", checksum
+
+    def set_part(self, part_id: int, value: bytes) -> FakeKey:
+        """As moto's, but a content that is in a file stays there.
+
+        Raises:
+            NoSuchUpload: The number is less than 1.
+        """
+        if isinstance(value, FilePart):
+            self.contents.offer(self.contents.receive(value.blocks()))
+        key = super().set_part(part_id, b"" if self.contents.has_offer else value)
+        offered = self.contents.take_offer()
+        return key if offered is None else StoredKey.adopt(key, self.contents, *offered)
+
+    def _named(self, body: Iterator[tuple[int, str]]) -> list[StoredKey]:
+        parts: list[StoredKey] = []
+        for number, etag in body:
+            part = self.parts.get(number)
+            if not isinstance(part, StoredKey) or part.etag.strip('"') != etag.strip('"'):
+                raise InvalidPart
+            if parts and parts[-1].contentsize < S3_UPLOAD_PART_MIN_SIZE:
+                raise EntityTooSmall
+            parts.append(part)
+        if not parts:
+            raise MalformedXML
+        return parts
+
+    def _checksum(self, parts: Sequence[StoredKey]) -> tuple[str, str, int] | None:
+        """What moto's builder makes of the parts, each read in blocks; None where nobody here can compute it."""
+        algorithm = str(self.metadata.get("x-amz-checksum-algorithm") or "CRC64NVME").lower()
+        kind = self.metadata.get("x-amz-checksum-type") or ("FULL_OBJECT" if algorithm == "crc64nvme" else "COMPOSITE")
+        whole = digest_of(algorithm)
+        if whole is None:
+            return None
+        for part in parts:
+            single = whole if kind == "FULL_OBJECT" else digest_of(algorithm)
+            assert single is not None  # noqa: S101 - it was there a moment ago
+            with part.path.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    single.update(block)
+            if single is not whole:
+                whole.update(single.digest())
+        value = base64.b64encode(whole.digest()).decode()
+        return (kind, value, 1 if kind == "FULL_OBJECT" else len(parts))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "contents"}
 
 
 class TouchedKeys(_VersionedKeyStore):
-    """A bucket's keys; reports every key that is looked up or changed."""
+    """A bucket's keys; reports every key that is looked up or changed.
 
-    def __init__(self, bucket: str, touch: Touch) -> None:
+    Args:
+        bucket: Its name.
+        touch: Told bucket and key.
+        receive: Gets a key that moto has just made; its content may be in a file already.
+    """
+
+    def __init__(self, bucket: str, touch: Touch, receive: Callable[[FakeKey], None]) -> None:
         super().__init__()
         self._bucket = bucket
         self._touch = touch
+        self._receive = receive
 
     def __getitem__(self, key: str) -> Model:
         self._touch(self._bucket, key)
@@ -127,6 +220,9 @@ class TouchedKeys(_VersionedKeyStore):
     def setlist(self, key: str, list_: Model) -> None:
         """Replace the versions of a key."""
         self._touch(self._bucket, key)
+        if list_ and type(list_[-1]) is FakeKey:
+            # Before anybody looks at it: moto's notifications tell its size and tag.
+            self._receive(list_[-1])
         super().setlist(key, list_)
 
     def pop(self, key: str) -> None:  # type: ignore[override] # as in moto's class
@@ -147,20 +243,29 @@ class TouchedKeys(_VersionedKeyStore):
 
 
 class TouchedUploads(MultipartDict):
-    """A bucket's multipart uploads; reports every upload that is looked up or changed."""
+    """A bucket's multipart uploads; reports every upload that is looked up or changed.
 
-    def __init__(self, bucket: str, touch: Touch) -> None:
+    Args:
+        bucket: Its name.
+        touch: Told bucket and upload id.
+        contents: Where parts are.
+    """
+
+    def __init__(self, bucket: str, touch: Touch, contents: Contents) -> None:
         super().__init__()
         self._bucket = bucket
         self._touch = touch
+        self._contents = contents
 
     def __getitem__(self, upload: str) -> Model:
         self._touch(self._bucket, upload)
+        if upload not in self:
+            raise NoSuchUpload(upload_id=upload)
         return super().__getitem__(upload)
 
     def __setitem__(self, upload: str, value: Model) -> None:
         self._touch(self._bucket, upload)
-        super().__setitem__(upload, value)
+        super().__setitem__(upload, self._stored(value))
 
     def __delitem__(self, upload: str) -> None:
         self._touch(self._bucket, upload)
@@ -175,7 +280,13 @@ class TouchedUploads(MultipartDict):
         if value is None:
             dict.pop(self, upload, None)
         else:
-            dict.__setitem__(self, upload, value)
+            dict.__setitem__(self, upload, self._stored(value))
+
+    def _stored(self, upload: FakeMultipart) -> StoredUpload:
+        upload.__class__ = StoredUpload
+        stored = cast(StoredUpload, upload)
+        stored.contents = self._contents
+        return stored
 
 
 class TouchedBuckets(dict[str, Any]):
@@ -278,6 +389,7 @@ def _is_allowed(module: str, name: str) -> bool:
 _ALLOWED: Final = frozenset(
     {
         ("mlops_sm.emulator.keys", "StoredKey"),
+        ("mlops_sm.emulator.keys", "StoredUpload"),
         ("moto.utilities.utils", "LowercaseDict"),
         ("requests.structures", "CaseInsensitiveDict"),
         ("datetime", "datetime"),
@@ -288,5 +400,5 @@ _ALLOWED: Final = frozenset(
     }
 )
 
-TRACKED_MODELS: Final = (FakeKey, StoredKey, FakeMultipart, FakeDeleteMarker)
+TRACKED_MODELS: Final = (FakeKey, StoredKey, FakeMultipart, StoredUpload, FakeDeleteMarker)
 """Models of which moto remembers every instance it ever made, and with it its memory."""

@@ -39,12 +39,13 @@ _log = logging.getLogger(__name__)
 
 
 class _Touched:
-    """What one request looked up."""
+    """What one request looked up, and the contents that objects of it have adopted."""
 
     def __init__(self) -> None:
         self.buckets: set[str] = set()
         self.keys: set[tuple[str, str]] = set()
         self.uploads: set[tuple[str, str]] = set()
+        self.received: list[str] = []
 
     def __bool__(self) -> bool:
         return bool(self.buckets or self.keys or self.uploads)
@@ -129,14 +130,17 @@ class Mirror:
                 # A request that moto refused half-way may have changed something all the same.
                 self._track_backends()
                 touched, self._local.touched = self._local.touched, None
-                if touched and self._attached:
-                    self._save(touched)
+                try:
+                    if touched and self._attached:
+                        self._save(touched)
+                finally:
+                    self._contents.drop_offer()
 
     def put(self, bucket: FakeBucket, key: str, content: str) -> None:
         """Make a content that is in a file already the latest version of an object; only inside `changing`."""
         backend = s3_backends[bucket.account_id][bucket.partition]
+        self._contents.offer(content)
         made = backend.put_object(bucket.name, key, b"", disable_notification=True)
-        StoredKey.adopt(made, self._contents, content)
         made.set_acl(bucket.acl)
         send_event(backend.account_id, S3NotificationEvent.OBJECT_CREATED_PUT_EVENT, bucket, made)
 
@@ -185,12 +189,23 @@ class Mirror:
         return TouchedBuckets(self._touch_bucket, self._adopt_bucket, self._load)
 
     def _adopt_bucket(self, bucket: FakeBucket) -> None:
-        keys, bucket.keys = bucket.keys, TouchedKeys(bucket.name, self._touch_key)
+        keys, bucket.keys = bucket.keys, TouchedKeys(bucket.name, self._touch_key, self._receive)
         for name, versions in keys.iterlists():
             bucket.keys.setlist(name, versions)
-        uploads, bucket.multiparts = bucket.multiparts, TouchedUploads(bucket.name, self._touch_upload)
+        uploads, bucket.multiparts = bucket.multiparts, TouchedUploads(bucket.name, self._touch_upload, self._contents)
         for upload in uploads.values():
             bucket.multiparts[upload.id] = upload
+
+    def _receive(self, key: FakeKey) -> None:
+        lent = self._contents.end_lending()
+        if lent is not None:
+            # A copy of a large object.
+            self._contents.offer(self._contents.receive(lent.blocks()))
+        offered = self._contents.take_offer()
+        if offered is not None:
+            content, etag = offered
+            StoredKey.adopt(key, self._contents, content, etag or key._etag)
+            self._local.touched.received.append(content)
 
     # ------------------------------------------------------------------ writing
 
@@ -207,7 +222,7 @@ class Mirror:
                     self._save_upload(bucket, upload, written)
         except (OSError, sqlite3.Error, pickle.PicklingError) as error:
             self._contents.take_discarded()
-            self._contents.remove(written)
+            self._contents.remove([*written, *touched.received])
             self._revert(touched)
             raise UnsavedError(str(error)) from error
         for name in touched.buckets:
@@ -260,9 +275,11 @@ class Mirror:
             "INSERT OR REPLACE INTO uploads (bucket, id, state) VALUES (?,?,?)", (bucket_name, upload_id, state)
         )
         for number, part in upload.parts.items():
-            # Parts that are in files already were written with an earlier request.
-            if not isinstance(part, StoredKey):
+            if not (isinstance(part, StoredKey) and part.is_written):
                 stored = self._stored(part, written)
+                written.append(stored.content)
+                # If the disk refuses now, the whole upload is read again.
+                stored.is_written = True
                 self._database.execute(
                     "INSERT OR REPLACE INTO parts (bucket, upload, number, contents, state) VALUES (?,?,?,?,?)",
                     (bucket_name, upload_id, number, stored.content, pickled(stored)),
@@ -339,12 +356,15 @@ class Mirror:
         members = self._unpickled(rows[0][0])
         upload = FakeMultipart(members["key_name"], members["metadata"], bucket.account_id, bucket.region_name)
         vars(upload).update(members)
-        upload.parts = {
+        parts: dict[int, StoredKey] = {
             number: self._unpickled(state)
             for number, state in self._database.query(
                 "SELECT number, state FROM parts WHERE bucket=? AND upload=?", where
             )
         }
+        for part in parts.values():
+            part.is_written = True
+        upload.parts = dict(parts)
         uploads.restore(upload_id, upload)
 
     def _revert(self, touched: _Touched) -> None:

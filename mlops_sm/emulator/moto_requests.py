@@ -14,6 +14,7 @@ from mlops_sm.checks.service import service_model
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.blame import blame
 from mlops_sm.emulator.errors import AwsError, UnsavedError
+from mlops_sm.emulator.file_parts import FilePart
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.refusals import is_s3, refusal, unavailable
 from mlops_sm.emulator.service_names import folder_of, known_folders
@@ -50,7 +51,9 @@ def ask_moto(arrival: Arrival, request: AWSPreparedRequest) -> Answer | None:
     if result is None:
         return None
     status, headers, content = result
-    body = content.encode() if isinstance(content, str) else bytes(content)
+    body = (
+        content.encode() if isinstance(content, str) else content if isinstance(content, FilePart) else bytes(content)
+    )
     if status >= _CLIENT_ERRORS and arrival.method != "HEAD" and (not body or _is_page(body) or content == _NO_PLACE):
         return refusal(arrival, _unsaid(arrival, int(status)))
     return Answer(int(status), {name: _text(value) for name, value in headers.items()}, body)

@@ -46,6 +46,11 @@ class Storage:
                 self._mirror.attach(crashed=self._crashed)
             return self._mirror
 
+    @property
+    def contents(self) -> Contents:
+        """The contents of objects."""
+        return self._contents
+
     def objects(self, scope: Scope) -> LocalObjects:
         """S3 as the jobs of a scope see it."""
         from mlops_sm.emulator.objects import LocalObjects  # noqa: PLC0415 - see the module
