@@ -28,6 +28,7 @@ def run_pytest(folder: Path, *arguments: str, code: int = 0, **variables: str) -
     return done.stdout
 
 
+@pytest.mark.sdk
 def test_the_page_is_a_test_suite_that_passes_on_two_workers(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) == PAGE.read_text().count("```python")
@@ -36,7 +37,7 @@ def test_the_page_is_a_test_suite_that_passes_on_two_workers(tmp_path: Path) -> 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(code)
     out = run_pytest(tmp_path, "-n", "2", AWS_PROFILE="mine", AWS_REGION="eu-west-3", HTTP_PROXY="http://127.0.0.1:9")
-    assert re.search(r"^7 passed", out, re.MULTILINE), out
+    assert re.search(r"^8 passed", out, re.MULTILINE), out
 
 
 def test_every_test_has_an_account_of_its_own(tmp_path: Path) -> None:
