@@ -6,27 +6,14 @@ details like the Describe answers, and where times are milliseconds. A new kind 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final
 
 from mlops_sm.checks.service import Shape, sagemaker_model
 from mlops_sm.definition.document import Json
+from mlops_sm.emulator.events.times import TimeForm, iso, milliseconds
 from mlops_sm.emulator.store import Entity, Kind
-
-TimeForm = Callable[[float], Json]
-"""How an event's detail shows an epoch second."""
-
-
-def milliseconds(seconds: float) -> Json:
-    """Epoch milliseconds."""
-    return round(seconds * 1000)
-
-
-def iso(seconds: float) -> Json:
-    """``2021-03-15T16:10:11Z``."""
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

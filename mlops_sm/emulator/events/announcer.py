@@ -10,6 +10,7 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events import announcements
 from mlops_sm.emulator.events.delivery import Deliveries
+from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 from mlops_sm.engine import ExecutionStatus
 
@@ -43,7 +44,7 @@ def envelope(
         "detail-type": detail_type,
         "source": source,
         "account": scope.account,
-        "time": announcements.iso(seconds),
+        "time": iso(seconds),
         "region": scope.region,
         "resources": resources,
         "detail": dict(detail),
@@ -56,23 +57,17 @@ class Announcer:
     Args:
         store: Knows tags and definitions.
         deliveries: Takes the events.
-        watched: Whether any rule may exist that listens; without one an event would be written for nobody.
         now: Epoch seconds.
     """
 
-    def __init__(
-        self, store: Store, deliveries: Deliveries, watched: Callable[[], bool], now: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: Store, deliveries: Deliveries, now: Callable[[], float]) -> None:
         self._store = store
         self._deliveries = deliveries
-        self._watched = watched
         self._now = now
         self._kinds: dict[str, dict[str, str]] = {}
 
     def entity_changed(self, before: Entity | None, after: Entity) -> None:
         """Announce a change of status."""
-        if not self._watched():
-            return
         if after.kind is Kind.EXECUTION:
             if before is None or before.status != after.status:
                 ended = after.status not in _RUNNING
@@ -90,7 +85,7 @@ class Announcer:
 
     def step_changed(self, execution: str, before: str | None, body: Mapping[str, Json]) -> None:
         """Announce a step's change of status."""
-        if body["StepStatus"] == before or not self._watched():
+        if body["StepStatus"] == before:
             return
         entity = self._store.by_arn(execution)
         if entity is None:

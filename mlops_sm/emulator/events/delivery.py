@@ -10,15 +10,17 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.events.letters import BusEvent, Letter, TargetCall
 from mlops_sm.emulator.events.outbox import Outbox, Waiting
 from mlops_sm.emulator.store import Scope
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _SLOW_WORKERS: Final = 8
 """Functions called asynchronously and HTTP requests that are on their way at the same time."""
@@ -251,6 +253,8 @@ class Deliveries:
             with self._state:
                 self._in_hand.add(letter.number)
                 if self._pool is None:
+                    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only when something is slow
+
                     self._pool = ThreadPoolExecutor(_SLOW_WORKERS, thread_name_prefix="delivery")
             self._pool.submit(self._deliver_slowly, letter)
         return bool(waiting)

@@ -16,9 +16,8 @@ from urllib.parse import quote
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.events.announcements import iso
 from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall
-from mlops_sm.emulator.events.rules import Rules, meets
+from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
 
@@ -47,7 +46,7 @@ class DeliveryHooks:
 
     Args:
         send: Takes what is to be delivered.
-        rules: What rules send.
+        replay: What a rule sends for an event; nothing when its pattern does not match.
         now: Epoch seconds.
         watch: Takes the messages of a queue that is to call a function.
     """
@@ -55,12 +54,12 @@ class DeliveryHooks:
     def __init__(
         self,
         send: Callable[[list[Letter]], None],
-        rules: Rules,
+        replay: Callable[[MotoObject, BusEvent], list[TargetCall]],
         now: Callable[[], float],
         watch: Callable[[MotoObject], None],
     ) -> None:
         self._send = send
-        self._rules = rules
+        self._replay = replay
         self._now = now
         self._watch = watch
         self._lock = threading.Lock()
@@ -102,9 +101,8 @@ class DeliveryHooks:
         event = {name: value for name, value in original_event.items() if name != "ingestion-time"}
         if isinstance(event.get("time"), int | float):
             event["time"] = iso(event["time"])
-        if meets(rule, event):
-            letter = BusEvent(scope=Scope(rule.account_id, rule.region_name), event=event, bus=rule.event_bus_name)
-            self._send(list(self._rules.calls(rule, letter)))
+        letter = BusEvent(scope=Scope(rule.account_id, rule.region_name), event=event, bus=rule.event_bus_name)
+        self._send(list(self._replay(rule, letter)))
 
     # ------------------------------------------------------------------ S3
 

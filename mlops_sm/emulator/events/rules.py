@@ -37,9 +37,12 @@ class Rules:
         """The targets of every enabled rule on the event's bus whose pattern it meets."""
         calls: list[TargetCall] = []
         for rule in self._on(letter.scope, letter.bus).values():
-            if meets(rule, letter.event):
-                calls.extend(self.calls(rule, letter))
+            calls.extend(self.met(rule, letter))
         return calls
+
+    def met(self, rule: MotoRule, letter: BusEvent) -> list[TargetCall]:
+        """What a rule sends for an event; nothing when its pattern does not match."""
+        return self.calls(rule, letter) if meets(rule, letter.event) else []
 
     def of(self, letter: BusEvent, name: str) -> list[TargetCall]:
         """The targets of one rule, unless it is disabled or gone; the pattern does not matter."""

@@ -21,10 +21,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError
-from mlops_sm.emulator.events.announcements import iso
 from mlops_sm.emulator.events.delivery import Postponed, UndeliveredError
 from mlops_sm.emulator.events.letters import Invocation, Letter, TargetCall
 from mlops_sm.emulator.events.targets import ClientOf
+from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.store import Scope
 from mlops_sm.local.functions import Functions
 from mlops_sm.local.functions_code import BadCodeError

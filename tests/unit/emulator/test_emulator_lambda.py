@@ -406,7 +406,7 @@ def test_filters_and_disabled_mappings(functions: Lambda) -> None:
     bodies = [json.loads(record["body"]) for event in functions.written() for record in event["Records"]]
     assert bodies == [{"kind": "good"}]
     functions.client.delete_event_source_mapping(UUID=identifier)
-    functions.account.until(lambda: not functions.account.local._work._pollers._threads, "the poller's end")
+    functions.account.until(lambda: not functions.account.local._work._machinery().pollers._threads, "the poller's end")
     queue.sqs.send_message(QueueUrl=queue.url, MessageBody="{}")
     assert queue.left() == 1
 
