@@ -30,7 +30,7 @@ def fidelity() -> str:
     sections = (
         [_INTRODUCTION],
         _summary(names),
-        ["## Step kinds", "", *_table(("kind", "here"), _step_kinds())],
+        ["## Step kinds", "", *_table(("kind", "here"), _step_kinds()), "", *_members_of_steps()],
         ["## Members of jobs' requests", "", *_job_members()],
         ["## Operations by hand", "", *_by_hand()],
         ["## Members of other requests", "", *_table(("operation", "member", "here", "why"), _members())],
@@ -65,6 +65,10 @@ def _summary(names: Sequence[str]) -> Iterator[str]:
 
 def _step_kinds() -> Iterator[tuple[str, ...]]:
     return ((f"`{kind}`", on_this_machine(kind)) for kind in StepKind)
+
+
+def _members_of_steps() -> Iterator[str]:
+    yield f"Of a step's own members one is ignored ({jobs.CACHE.code}). {jobs.CACHE.what}."
 
 
 def _job_members() -> Iterator[str]:

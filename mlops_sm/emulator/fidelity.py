@@ -166,7 +166,7 @@ NEIGHBOURS: Final = (
     Neighbour(
         "Lambda",
         ("lambda",),
-        "a function's archive runs in a process of its own, with the account as its AWS",
+        "a function's archive runs in a process of its own, with the account as its AWS; queues call functions too",
         "only Python runs, with this machine's interpreter whatever runtime is named; container images do not; memory "
         "is not limited",
     ),
