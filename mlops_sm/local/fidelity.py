@@ -65,7 +65,7 @@ _KEYS: Final = Ignored("W403", "KMS keys: nothing is encrypted on this machine")
 _VPC: Final = Ignored("W404", "VPC settings and encryption between instances: jobs use this machine's network")
 _SPOT: Final = Ignored("W405", "Spot training and waiting times: jobs start at once and are never interrupted")
 _DEBUGGER: Final = Ignored("W406", "Debugger, Profiler and TensorBoard settings: nothing is collected")
-_MLFLOW: Final = Ignored("W407", "MLflow settings: no MLflow server runs on this machine")
+MLFLOW: Final = Ignored("W407", "MLflow settings: no MLflow server runs on this machine")
 _PLATFORM: Final = Ignored(
     "W408", "Platform settings (warm pools, placement, remote debugging, health checks, retries)"
 )
@@ -200,7 +200,7 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "InfraCheckConfig": Member(_PLATFORM),
     "SessionChainingConfig": Member(_PLATFORM),
     "ServerlessJobConfig": Member(_SERVERLESS),
-    "MlflowConfig": Member(_MLFLOW),
+    "MlflowConfig": Member(MLFLOW),
     "ModelPackageConfig": Member(_SERVERLESS),
 }
 

@@ -10,7 +10,7 @@ from mlops_sm.definition.expressions import is_expression
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.resolve import ResolveError, Scope, resolve_value
 from mlops_sm.errors import Problem
-from mlops_sm.local.fidelity import CACHE, FIDELITY, Honoured, Ignored, Refused, treatment_of
+from mlops_sm.local.fidelity import CACHE, FIDELITY, MLFLOW, Honoured, Ignored, Refused, treatment_of
 from mlops_sm.local.handlers import UNSUPPORTED
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
@@ -23,6 +23,7 @@ _NAMED_STEPS: Final = 5
 
 class _Use(NamedTuple):
     step: str
+    """Empty for a member of the pipeline itself."""
     path: str
 
 
@@ -56,6 +57,8 @@ def preflight(
             problems += _check_job(step, scope, images, ignored)
         if step.cache is not None and step.cache.enabled:
             ignored.setdefault(CACHE, []).append(_Use(step.name, "CacheConfig"))
+    if definition.raw.get("MlflowConfig"):
+        ignored.setdefault(MLFLOW, []).append(_Use("", "MlflowConfig"))
     if isolation is not None and any(step.kind in FIDELITY for step in definition.walk()):
         fact = isolation.probe()
         if not fact.ok:
@@ -136,13 +139,13 @@ def _unsupported(step: Step) -> Problem:
 
 
 def _warning(setting: Ignored, uses: list[_Use]) -> Problem:
-    steps = list(dict.fromkeys(use.step for use in uses))
+    steps = list(dict.fromkeys(use.step for use in uses if use.step))
     more = len(steps) - _NAMED_STEPS
     named = ", ".join(steps[:_NAMED_STEPS]) + (f" and {more} more" if more > 0 else "")
     members = ", ".join(dict.fromkeys(use.path.replace("[]", "") for use in uses))
     return Problem(
         setting.code,
-        f"steps {named} -> {members}",
+        f"{f'steps {named}' if steps else 'pipeline'} -> {members}",
         f"{setting.what}. This has no effect here",
         "Nothing to do: it takes effect on AWS.",
     )

@@ -186,6 +186,14 @@ def test_continuous_uploads_fast_files_and_caching_are_mentioned() -> None:
     assert codes(problems) == ["W409", "W410", "W413"]
 
 
+def test_what_a_pipeline_says_of_mlflow_is_mentioned() -> None:
+    steps = (step("Model", StepKind.MODEL, {}),)
+    raw = {"MlflowConfig": {"MlflowResourceArn": "arn:aws:sagemaker:us-east-1:123456789012:mlflow-app/a"}}
+    definition = Definition(version="2020-12-01", parameters=(), steps=steps, raw=raw)
+    (problem,) = preflight(definition, {}, ImageTable())
+    assert (problem.code, problem.where) == ("W407", "pipeline -> MlflowConfig")
+
+
 def test_a_machine_without_isolation_refuses_jobs_only() -> None:
     isolation = NamespaceIsolation(platform="darwin")
     assert codes(check(processing(), isolation=isolation)) == ["E401"]
