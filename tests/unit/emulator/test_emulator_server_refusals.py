@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 from botocore.parsers import create_parser
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlops_sm.checks.service import service_model
 from mlops_sm.emulator import LocalAccount
@@ -77,7 +79,7 @@ def code(said: Said) -> str:
         return str(parsed["Error"]["Code"])
     if "json" in kind:
         told = json.loads(said.body)
-        assert told["message"]
+        assert told.get("message") or told["Message"]
         return str(told["__type"])
     assert kind in {"text/xml", "application/xml"}
     found = ElementTree.fromstring(said.body).find(".//Code")  # noqa: S314 - what the server under test wrote
@@ -215,6 +217,49 @@ def test_what_is_administration_of_moto_is_out_of_reach(wire: Wire) -> None:
     for method, path in [("POST", "/moto-api/reset"), ("GET", "/moto-api/data.json"), ("POST", "/moto-api/config")]:
         assert wire.ask(method, path, b"" if method == "POST" else None, {}).status in {404, 501}
     assert wire.local.client("s3").get_object(Bucket=BUCKET, Key="kept")["Body"].read() == b"kept"
+
+
+SERVICES = ["sagemaker", "s3", "iam", "sts", "sqs", "sns", "events", "lambda", "kms", "logs", "monitoring", "scheduler"]
+TARGETS = ["SageMaker.CreatePipeline", "AmazonSQS.SendMessage", "AWSEvents.PutRule", "TrentService.Encrypt", "X.Y", "."]
+PATHS = [
+    "/",
+    "//",
+    "/any-requests",
+    "/any-requests/k?acl",
+    "/?Action=ListUsers",
+    "/2015-03-31/functions",
+    "/schedules/s",
+]
+TYPES = [JSON, FORM, "application/json", "application/cbor", "text/xml", "multipart/form-data; boundary=x", ""]
+WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    service=st.sampled_from(SERVICES) | WORDS.filter(lambda word: not set(word) & set("/,")),
+    method=st.sampled_from(["GET", "PUT", "POST", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE"]),
+    path=st.sampled_from(PATHS) | WORDS.map(lambda word: f"/{word}"),
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "X_Amz_Target": st.sampled_from(TARGETS) | WORDS,
+            "Content_Type": st.sampled_from(TYPES) | WORDS,
+            "Content_Encoding": st.sampled_from(["gzip", "aws-chunked"]) | WORDS,
+            "Smithy_Protocol": st.just("rpc-v2-cbor"),
+            "X_Amz_Copy_Source": WORDS,
+        },
+    ),
+    body=st.binary(max_size=50) | st.sampled_from([b"{}", b"[]", b"Action=CreateUser&UserName=a", b"<a/>", b"\xa0"]),
+)
+def test_any_request_gets_an_answer_of_aws(
+    wire: Wire, *, service: str, method: str, path: str, headers: dict[str, str], body: bytes
+) -> None:
+    said = wire.signed(service, body, method, path, **headers)
+    assert said.status < 500 or said.status == 501
+    assert b"<html" not in said.body.lower()
+    assert said.headers["x-amzn-requestid"] or said.headers["x-amz-request-id"]
+    if said.status >= 400 and method != "HEAD":
+        assert code(said)
 
 
 # ---------------------------------------------------------------- what is hardly HTTP
