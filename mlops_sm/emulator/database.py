@@ -220,6 +220,9 @@ class Database:
                 raise RefusedError(_foreign(self.path, application, version))
             else:
                 self._migrate(version)
+            # A file that cannot be written is told of now, not when the first change comes.
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
             raise RefusedError(_unusable(self.path, error)) from error
         except sqlite3.DatabaseError as error:

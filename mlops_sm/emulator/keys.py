@@ -189,6 +189,15 @@ class StoredUpload(FakeMultipart):
         return {name: value for name, value in self.__dict__.items() if name != "contents"}
 
 
+class StoredBucket(FakeBucket):
+    """A bucket that keeps its versions while versioning is suspended; moto's forgets them."""
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether a key can have several versions."""
+        return self.versioning_status is not None
+
+
 class TouchedKeys(_VersionedKeyStore):
     """A bucket's keys; reports every key that is looked up or changed.
 
@@ -196,13 +205,17 @@ class TouchedKeys(_VersionedKeyStore):
         bucket: Its name.
         touch: Told bucket and key.
         receive: Gets a key that moto has just made; its content may be in a file already.
+        is_suspended: Whether versioning is suspended.
     """
 
-    def __init__(self, bucket: str, touch: Touch, receive: Callable[[FakeKey], None]) -> None:
+    def __init__(
+        self, bucket: str, touch: Touch, receive: Callable[[FakeKey], None], is_suspended: Callable[[], bool]
+    ) -> None:
         super().__init__()
         self._bucket = bucket
         self._touch = touch
         self._receive = receive
+        self._is_suspended = is_suspended
 
     def __getitem__(self, key: str) -> Model:
         self._touch(self._bucket, key)
@@ -210,7 +223,11 @@ class TouchedKeys(_VersionedKeyStore):
 
     def __setitem__(self, key: str, value: Model) -> None:
         self._touch(self._bucket, key)
-        super().__setitem__(key, value)
+        if self._is_suspended():
+            # A delete marker, which moto adds in this way.
+            self.setlist(key, [*super().getlist(key, []), value])
+        else:
+            super().__setitem__(key, value)
 
     def getlist(self, key: str, default: Model = None) -> Model:
         """Every version of a key, the latest last."""
@@ -220,6 +237,11 @@ class TouchedKeys(_VersionedKeyStore):
     def setlist(self, key: str, list_: Model) -> None:
         """Replace the versions of a key."""
         self._touch(self._bucket, key)
+        if self._is_suspended() and list_ and list_[-1] not in super().getlist(key, []):
+            # "Working with objects in a versioning-suspended bucket" of S3's user guide.
+            added = list_[-1]
+            added._version_id, added._is_versioned = "null", False
+            list_ = [*(version for version in list_[:-1] if version.version_id != "null"), added]
         if list_ and type(list_[-1]) is FakeKey:
             # Before anybody looks at it: moto's notifications tell its size and tag.
             self._receive(list_[-1])

@@ -26,6 +26,7 @@ from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.keys import (
     TRACKED_MODELS,
     Model,
+    StoredBucket,
     StoredKey,
     TouchedBuckets,
     TouchedKeys,
@@ -189,7 +190,12 @@ class Mirror:
         return TouchedBuckets(self._touch_bucket, self._adopt_bucket, self._load)
 
     def _adopt_bucket(self, bucket: FakeBucket) -> None:
-        keys, bucket.keys = bucket.keys, TouchedKeys(bucket.name, self._touch_key, self._receive)
+        keys, bucket.keys = (
+            bucket.keys,
+            TouchedKeys(bucket.name, self._touch_key, self._receive, lambda: bucket.versioning_status == "Suspended"),
+        )
+        if type(bucket) is FakeBucket:
+            bucket.__class__ = cast(type[Any], StoredBucket)
         for name, versions in keys.iterlists():
             bucket.keys.setlist(name, versions)
         uploads, bucket.multiparts = bucket.multiparts, TouchedUploads(bucket.name, self._touch_upload, self._contents)

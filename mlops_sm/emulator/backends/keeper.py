@@ -106,29 +106,6 @@ class Keeper:
             if places and self._originals:
                 self._save(places)
 
-    def save(self, service: str, account: str, region: str) -> None:
-        """Write down a backend that was changed outside of `changing`.
-
-        Args:
-            service: moto's module of the service, e.g. ``cloudwatch``.
-            account: Whose.
-            region: Or the partition, for a service that has one backend per partition.
-
-        Raises:
-            UnsavedError: The disk refused; the state is as before.
-        """
-        backends = _backends(service)
-        self._save({Place(service, account, region): backends[account][region]})
-
-    def load(self, service: str) -> None:
-        """Have the backends of a service that are in the database, of every account, before anybody looks one up.
-
-        Raises:
-            RefusedError: E550, they cannot be read.
-        """
-        if service in self._stored:
-            self._restore(_backends(service))
-
     # ------------------------------------------------------------------ moto's dictionaries
 
     def attach(self) -> None:

@@ -260,7 +260,7 @@ class _Pickler(pickle.Pickler):
         if isinstance(value, BaseBackend):
             place = place_of(value)
             return NotImplemented if place is None else (_backend, tuple(place))
-        if kind.__name__ == "FakeBucket" and kind.__module__ == "moto.s3.models":
+        if any((base.__module__, base.__name__) == ("moto.s3.models", "FakeBucket") for base in kind.__mro__):
             return _bucket, (value.account_id, value.partition, value.name)
         if isinstance(value, threading.Thread):
             return _nothing, ()

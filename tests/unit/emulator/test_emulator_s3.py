@@ -195,6 +195,27 @@ def test_an_upload_of_a_file_by_the_transfer_manager(open_account: Callable[...,
     assert target.read_bytes() == source.read_bytes()
 
 
+def test_suspending_versioning_keeps_the_versions_there_are(open_account: Callable[..., Any]) -> None:
+    """As the S3 user guide has it under "Working with objects in a versioning-suspended bucket"."""
+    account = open_account()
+    first = account.s3.put_object(Bucket=account.bucket, Key="k", Body=b"first")["VersionId"]
+    account.s3.put_bucket_versioning(Bucket=account.bucket, VersioningConfiguration={"Status": "Suspended"})
+    for body in (b"second", b"third"):
+        assert "VersionId" not in account.s3.put_object(Bucket=account.bucket, Key="k", Body=body)
+    account = open_account()
+    versions = account.s3.list_object_versions(Bucket=account.bucket)["Versions"]
+    assert [(version["VersionId"], version["IsLatest"]) for version in versions] == [("null", True), (first, False)]
+    assert account.body("k") == b"third"
+    assert account.s3.get_object(Bucket=account.bucket, Key="k", VersionId=first)["Body"].read() == b"first"
+    account.s3.delete_object(Bucket=account.bucket, Key="k")
+    account = open_account()
+    listed = account.s3.list_object_versions(Bucket=account.bucket)
+    assert [version["VersionId"] for version in listed["Versions"]] == [first]
+    assert [marker["VersionId"] for marker in listed["DeleteMarkers"]] == ["null"]
+    account.s3.delete_object(Bucket=account.bucket, Key="k", VersionId="null")
+    assert account.body("k") == b"first"
+
+
 def test_a_deny_in_a_bucket_policy_survives(open_account: Callable[..., Any]) -> None:
     account = open_account()
     account.put("k", "x")
