@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -205,6 +206,9 @@ class Database:
 
     def _prepare(self) -> None:
         try:
+            if not os.access(self.path, os.W_OK):
+                # SQLite would open it for reading, and tell whoever makes the first change.
+                raise sqlite3.OperationalError("the file may not be written")
             (damage,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
             if damage != "ok":
                 raise RefusedError(damaged(self.path, damage))
@@ -220,9 +224,6 @@ class Database:
                 raise RefusedError(_foreign(self.path, application, version))
             else:
                 self._migrate(version)
-            # A file that cannot be written is told of now, not when the first change comes.
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
             raise RefusedError(_unusable(self.path, error)) from error
         except sqlite3.DatabaseError as error:
