@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import http.client
+import json
 import logging
 import socket
 import threading
@@ -28,6 +30,9 @@ _CONNECTIONS: Final = 500
 _IDLE_SECONDS: Final = 600
 _OF_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what this process itself calls them
 _LOOK_AROUND: Final = 0.01
+_PATIENCE: Final = 1.0
+"""Seconds for whoever has a port to say who it is."""
+_LONGEST_STATUS: Final = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -144,10 +149,22 @@ def _close_all(server: TcpWSGIServer) -> None:
     wasyncore.close_all(server._map)
 
 
+def _who_listens(host: str, port: int) -> str:
+    connection = http.client.HTTPConnection(_OF_ANY.get(host, host), port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/_mlops_sm/status")
+        said = json.loads(connection.getresponse().read(_LONGEST_STATUS))
+        return f"the local account of {said['state']} (process {said['pid']})"
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return "another process"
+    finally:
+        connection.close()
+
+
 def _cannot_listen(host: str, port: int, error: OSError | OverflowError) -> Problem:
     match getattr(error, "errno", None):
         case errno.EADDRINUSE:
-            what = f"port {port} of {host} is in use by another process"
+            what = f"port {port} of {host} is in use by {_who_listens(host, port)}"
             fix = f"Choose another port, or 0 for a free one; `ss -ltnp 'sport = :{port}'` shows who has it."
         case errno.EACCES:
             what, fix = f"this user may not listen on port {port}", "Choose a port above 1023, or 0 for a free one."

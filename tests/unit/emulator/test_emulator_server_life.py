@@ -66,6 +66,28 @@ def test_a_taken_port_is_refused_and_another_may_be_had(tmp_path: Path) -> None:
         assert listens(port_of(local.endpoint_url))
 
 
+def test_who_has_the_port_is_told_when_it_is_one_of_ours(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom mlops_sm.emulator import LocalAccount\n"
+        "with LocalAccount.open(Path(sys.argv[1])) as account:\n"
+        "    print(account.endpoint_url, flush=True)\n    sys.stdin.read()\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "other")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with other, LocalAccount.open(tmp_path / "ours") as local:
+        assert other.stdout is not None
+        port = port_of(other.stdout.readline().strip())
+        with pytest.raises(RefusedError) as refused:
+            local.serve(port)
+        other.communicate()
+    assert refused.value.problems[0].code == "E546"
+    assert f"the local account of {tmp_path / 'other'} (process {other.pid})" in refused.value.problems[0].what
+
+
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no.such.host.invalid", 0)])
 def test_an_address_that_cannot_be_had(tmp_path: Path, host: str, port: int) -> None:
     with LocalAccount.open(tmp_path) as local, pytest.raises(RefusedError) as refused:
