@@ -23,7 +23,7 @@ _UNSET: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 def tell(outside: Outside, state: Path) -> int:
     """Print what the server of a state directory does; 1 when there is none."""
-    server = servers.find(state)
+    server = servers.find_soon(state, outside.sleep)
     if server is None:
         return _none(outside, state)
     said = servers.status(server) or {}
@@ -63,7 +63,7 @@ def tell(outside: Outside, state: Path) -> int:
 
 def tell_variables(outside: Outside, state: Path) -> int:
     """Print the variables for clients of the server of a state directory; 1 when there is none."""
-    server = servers.find(state)
+    server = servers.find_soon(state, outside.sleep)
     if server is None:
         return _none(outside, state)
     variables = client_variables(server.url, server.account, server.region)
@@ -81,7 +81,7 @@ def end(outside: Outside, state: Path) -> int:
     Raises:
         RefusedError: It is another user's (E135), or it does not end (E136).
     """
-    server = servers.find(state)
+    server = servers.find_soon(state, outside.sleep)
     if server is None:
         outside.ui.say(f"no server runs for {state}")
         outside.ui.data({"ended": False, "state": state})

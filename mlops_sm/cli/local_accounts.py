@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,11 +27,8 @@ if TYPE_CHECKING:
 
 IN_USE: Final = "E540"
 """The problem of a state directory that another process owns."""
-_SERVER: Final = re.compile(r" local up( |$)")
-"""In the command of an owner that is a server."""
-_PATIENCE: Final = 30.0
-"""Seconds for a server to be there once it has taken the state directory, or to be gone once it was told to end."""
-_LOOK_AROUND: Final = 0.1
+_ATTEMPTS: Final = 3
+"""Times that a state directory may have got another owner between a look at it and its opening."""
 
 
 @contextmanager
@@ -113,7 +109,7 @@ def open_embedded(state: Path, project: Project, environment: Environment, warm:
 
 @contextmanager
 def _reached(state: Path, project: Project, environment: Environment, warm: WarmWorkers | None) -> Iterator[Account]:
-    deadline = time.monotonic() + _PATIENCE
+    attempts = 0
     while True:
         server = servers.find(state)
         if server is not None:
@@ -123,13 +119,14 @@ def _reached(state: Path, project: Project, environment: Environment, warm: Warm
         try:
             opened = open_embedded(state, project, environment, warm)
         except RefusedError as err:
+            attempts += 1
             if err.problems[0].code != IN_USE:
                 raise
-            if not _SERVER.search(servers.holder(state)) or time.monotonic() > deadline:
+            if attempts > _ATTEMPTS or (servers.holder(state) and not servers.on_its_way(state)):
                 raise RefusedError(_in_use(err.problems[0])) from err
-            # A server that is just starting, or just ending: either way this is over soon.
+            # A server that is just starting or just ending, or a command that has ended since.
             warm = None
-            time.sleep(_LOOK_AROUND)
+            servers.find_soon(state, time.sleep)
             continue
         with opened.account:
             yield _embedded(opened, state, project, environment)

@@ -6,7 +6,8 @@ import contextlib
 import http.client
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +22,13 @@ SDK_DEFAULTS: Final = "sagemaker.yaml"
 """Beside it: what the SageMaker SDK is told about the account."""
 LOCK_NAME: Final = "lock"
 """Held by whoever owns the state directory, with its process id and command in it."""
-_PATIENCE: Final = 3.0
+PATIENCE: Final = 30.0
+"""Seconds for a server to be there once it has taken the state directory, or to be gone once it was told to end."""
+_ANSWER: Final = 3.0
 """Seconds for a server on this machine to say that it is there."""
+_LOOK_AROUND: Final = 0.1
+_COMMAND: Final = re.compile(r" local up( |$)")
+"""In the command of an owner that is a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +78,24 @@ def find(state: Path) -> Server | None:
     return server if holder(state).startswith(f"{server.pid} ") else None
 
 
+def find_soon(state: Path, sleep: Callable[[float], None]) -> Server | None:
+    """As `find`, but a server that is just starting or just ending is waited for, until it is there or gone."""
+    waited = 0.0
+    while (server := find(state)) is None and waited < PATIENCE and on_its_way(state):
+        sleep(_LOOK_AROUND)
+        waited += _LOOK_AROUND
+    return server
+
+
+def on_its_way(state: Path) -> bool:
+    """Whether a server owns a state directory, although it may not be there yet or any more."""
+    return _COMMAND.search(holder(state)) is not None
+
+
 def status(server: Server) -> Mapping[str, Any] | None:
     """What a server says of itself; None when nobody, or nobody of ours, answers."""
     place = urlsplit(server.url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_PATIENCE)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_ANSWER)
     try:
         connection.request("GET", "/_mlops_sm/status")
         answer = connection.getresponse()

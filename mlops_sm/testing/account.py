@@ -18,6 +18,7 @@ from mlops_sm.operations.variables import default_bucket
 if TYPE_CHECKING:
     import boto3
 
+    from mlops_sm.operations.clients import Clients
     from mlops_sm.operations.runs import Execution
 
 ROLE_NAME: Final = "SageMakerExecutionRole"
@@ -127,10 +128,8 @@ class OpenAccount:
             TimeoutError: It still runs.
         """
         from mlops_sm.operations import runs  # noqa: PLC0415 - boto3: not for `pytest --help`
-        from mlops_sm.operations.clients import Clients  # noqa: PLC0415 - as above
 
-        region, account_id = execution_arn.split(":")[3:5]
-        clients = Clients(lambda service: self.client(service, region, account_id=account_id))
+        clients = self._clients_of(execution_arn)
         deadline = time.monotonic() + timeout_in_seconds
 
         def sleep(seconds: float) -> None:
@@ -141,6 +140,19 @@ class OpenAccount:
         for _ in runs.follow(clients, execution_arn, pace=runs.LOCAL_PACE, sleep=sleep):
             pass
         return runs.show(clients, execution_arn)
+
+    def log(self, execution_arn: str, step: str) -> str:
+        """What a step's job has written so far.
+
+        Raises:
+            InputError: The execution has started no step of that name (E111), or the step starts no job.
+        """
+        from mlops_sm.operations import runs  # noqa: PLC0415 - boto3: not for `pytest --help`
+        from mlops_sm.operations.logs import read_log  # noqa: PLC0415 - as above
+
+        clients = self._clients_of(execution_arn)
+        read = read_log(clients, runs.show(clients, execution_arn), step)
+        return "".join(f"{line.message}\n" for line in read.lines)
 
     def settle(self) -> None:
         """Wait until every event, notification and asynchronous call that was set off so far has been delivered."""
@@ -165,6 +177,12 @@ class OpenAccount:
         arn = role if role.startswith("arn:") else naming.role_arn(self.region, self.account_id, role)
         self._backing.ensure_role(arn)
         return arn
+
+    def _clients_of(self, arn: str) -> Clients:
+        from mlops_sm.operations.clients import Clients  # noqa: PLC0415 - boto3: not for `pytest --help`
+
+        region, account_id = arn.split(":")[3:5]
+        return Clients(lambda service: self.client(service, region, account_id=account_id))
 
 
 @contextmanager

@@ -249,8 +249,9 @@ class FakeServer:
         servers.announce(state, self.announced)
 
     def stop_answering(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        if not self._lock.closed:
+            self._http.shutdown()
+            self._http.server_close()
 
     def die(self) -> None:
         """Leave everything as a killed server does."""

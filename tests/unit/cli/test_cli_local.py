@@ -115,6 +115,30 @@ def test_no_server_but_somebody_else(world: Any, fake_server: Any) -> None:
     assert f"it is in use by process {server.pid} mlops-sm" in world.run("local", "status", "--state", "state").err
 
 
+def test_a_server_that_is_starting_is_waited_for(world: Any, fake_server: Any) -> None:
+    server = fake_server(world.cwd / ".mlops_sm")
+    servers.withdraw(server.state)
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            servers.announce(server.state, server.announced)
+
+    world.sleep = sleep
+    assert world.run("local", "status", "--json").json["url"] == server.url
+    assert len(naps) == 3
+
+
+def test_a_server_that_is_ending_is_waited_for(world: Any, fake_server: Any) -> None:
+    server = fake_server(world.cwd / ".mlops_sm")
+    servers.withdraw(server.state)
+    world.sleep = lambda _: server.die()
+    result = world.run("local", "down")
+    assert result.code == 0
+    assert "no server runs" in result.err
+
+
 def test_env(world: Any, fake_server: Any) -> None:
     server = fake_server(world.cwd / ".mlops_sm")
     result = world.run("local", "env")

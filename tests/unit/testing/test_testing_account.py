@@ -298,6 +298,28 @@ def test_waiting_has_a_limit(account: OpenAccount) -> None:
 # ---------------------------------------------------------------- jobs
 
 
+def test_the_log_of_a_step(account: OpenAccount) -> None:
+    step = {
+        "Name": "Say",
+        "Type": "Processing",
+        "Arguments": {
+            "RoleArn": account.role_arn,
+            "AppSpecification": {"ImageUri": "python:3.11", "ContainerEntrypoint": ["sh", "-c", "echo one; echo two"]},
+            "ProcessingResources": {
+                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+            },
+        },
+    }
+    document = json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]})
+    sagemaker = account.client("sagemaker", "eu-west-1", account_id="222222222222")
+    sagemaker.create_pipeline(PipelineName="p", PipelineDefinition=document, RoleArn=account.role_arn)
+    arn = sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    assert account.wait(arn).succeeded
+    assert account.log(arn, "Say") == "one\ntwo\n"
+    with pytest.raises(InputError):
+        account.log(arn, "Other")
+
+
 def start_job(account: OpenAccount, code: str) -> None:
     account.client("s3").put_object(Bucket=account.bucket, Key="code/run.py", Body=code.encode())
     account.client("sagemaker").create_processing_job(
