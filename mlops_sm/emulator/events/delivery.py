@@ -232,7 +232,9 @@ class Deliveries:
                     continue
                 self._note_next()
             except sqlite3.Error as error:
-                _log.warning("letters could not be read; they are delivered at the next opening: %s", error)
+                _log.warning("letters could not be read or taken out; they are looked at again later: %s", error)
+            except Exception:
+                _log.exception("letters could not be delivered; they are looked at again later")
             finally:
                 self._put_down(0)
 
@@ -299,7 +301,11 @@ class Deliveries:
                         self._outbox.put(letter_set_off, now)
 
     def _failed(self, letter: Letter, error: UndeliveredError) -> Postponed | list[Letter]:
-        outcome = self._courier.again(letter, error, self._clock().timestamp())
+        outcome: Postponed | list[Letter] = []
+        try:
+            outcome = self._courier.again(letter, error, self._clock().timestamp())
+        except Exception:
+            _log.exception("nothing can be done about a letter that could not be delivered")
         if not isinstance(outcome, Postponed):
             _log.warning("not delivered: %s (%s)", error, letter)
         return outcome

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from mlops_sm.definition.document import Json
+from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.events.delivery import UndeliveredError
 from mlops_sm.emulator.events.inputs import payload
 from mlops_sm.emulator.events.letters import BusEvent, TargetCall
-from mlops_sm.emulator.events.patterns import matches
+from mlops_sm.emulator.events.patterns import matches, parse
 from mlops_sm.emulator.store import Scope
 
 _ENABLED: Final = frozenset({"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"})
@@ -82,7 +84,19 @@ class Rules:
 
 def meets(rule: MotoRule, event: Mapping[str, Json]) -> bool:
     """Whether an event has what a rule's pattern asks for; a rule that has a schedule only gets none."""
-    return bool(rule.event_pattern.dump()) and matches(rule.event_pattern.get_pattern(), event)
+    text = rule.event_pattern.dump()
+    pattern = _parsed(text) if text else None
+    return pattern is not None and matches(pattern, event)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Mapping[str, Json] | None:
+    try:
+        return parse(text)
+    except AwsError as error:
+        # PutRule refuses it; a template of CloudFormation does not ask.
+        _log.warning("a rule is silent: %s", error)
+        return None
 
 
 def archive(scope: Scope, name: str, event: Mapping[str, Json]) -> None:

@@ -136,13 +136,12 @@ class Targets:
         return []
 
     def _send_message(self, call: TargetCall, arn: Arn) -> None:
-        sqs = self._clients(arn.scope, "sqs")
-        url = sqs.get_queue_url(QueueName=arn.resource, QueueOwnerAWSAccountId=arn.scope.account)["QueueUrl"]
+        url = f"https://sqs.{arn.scope.region}.amazonaws.com/{arn.scope.account}/{arn.resource}"
         group = (call.target.get("SqsParameters") or {}).get("MessageGroupId")
         more = {"MessageGroupId": group} if group else {}
         if call.target.get("MessageAttributes"):
             more["MessageAttributes"] = call.target["MessageAttributes"]
-        sqs.send_message(QueueUrl=url, MessageBody=call.payload, **more)
+        self._clients(arn.scope, "sqs").send_message(QueueUrl=url, MessageBody=call.payload, **more)
 
     def _start_pipeline(self, number: int, call: TargetCall, arn: Arn) -> None:
         given = (call.target.get("SageMakerPipelineParameters") or {}).get("PipelineParameterList") or []
