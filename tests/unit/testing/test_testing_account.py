@@ -370,10 +370,14 @@ def test_a_job_that_ignores_its_end_does_not_outlive_its_account() -> None:
     code = (
         "import os, pandas, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print('asleep', flush=True)\n"
+        "print(os.getpid(), flush=True)\n"
         "time.sleep(1000)\n"
     )
     with local_account() as account:
         start_job(account, code)
-        until(lambda: "asleep" in printed(account), "the job")
-    assert lent_workers().pid is not None
+        process = Path("/proc", until(lambda: printed(account), "the job").strip())
+        worker = lent_workers().pid
+        assert process.exists()
+        assert worker is not None
+    assert not process.exists()
+    assert lent_workers().pid == worker
