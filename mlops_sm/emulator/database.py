@@ -128,6 +128,9 @@ class Database:
         self._writer: int | None = None
         self._readers: LifoQueue[sqlite3.Connection] = LifoQueue()
         self._closed = False
+        if path.exists() and not os.access(path, os.W_OK):
+            # SQLite would open it for reading, and tell whoever makes the first change.
+            raise RefusedError(_unusable(path, sqlite3.OperationalError("the file may not be written")))
         try:
             self._connection = self._connect()
         except sqlite3.OperationalError as error:
@@ -206,9 +209,6 @@ class Database:
 
     def _prepare(self) -> None:
         try:
-            if not os.access(self.path, os.W_OK):
-                # SQLite would open it for reading, and tell whoever makes the first change.
-                raise sqlite3.OperationalError("the file may not be written")
             (damage,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
             if damage != "ok":
                 raise RefusedError(damaged(self.path, damage))
