@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, assert_never
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, Request, build_opener
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events.delivery import Postponed, UndeliveredError
 from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall
+from mlops_sm.emulator.events.posts import post
 from mlops_sm.emulator.events.rules import Rules
-from mlops_sm.emulator.events.targets import Targets, require_loopback
+from mlops_sm.emulator.events.targets import Targets
+from mlops_sm.emulator.store import Scope
 
 # Defaults of RetryPolicy (API reference of EventBridge's Target).
 _MAX_ATTEMPTS: Final = 185
 _MAX_AGE: Final = 86_400
 _LONGEST_PAUSE: Final = 600.0
-_HTTP_TIMEOUT: Final = 5.0
-"""Seconds; "client execution timeout of 5 seconds" of API destinations."""
 _HTTP_RETRIES: Final = 3
 _HTTP_PAUSE: Final = 20.0
 """Seconds; SNS's default delivery policy for HTTP has three retries, twenty seconds apart."""
@@ -45,8 +42,6 @@ class LocalCourier:
         self._targets = targets
         self._invoke = invoke
         self._bury = bury
-        # No proxy: what is called is on this machine.
-        self._opener = build_opener(ProxyHandler({}))
 
     def deliver(self, number: int, letter: Letter) -> list[Letter]:
         """Deliver a letter; returns what that sets off.
@@ -62,7 +57,7 @@ class LocalCourier:
             case Invocation():
                 return self._invoke(letter)
             case Post():
-                self._post(letter)
+                post(letter)
                 return []
             case _:
                 assert_never(letter)
@@ -76,26 +71,10 @@ class LocalCourier:
                 return _call_again(letter, error, now)
             case Invocation():
                 return self._bury(letter, error, now)
-            case Post(attempts=attempts):
-                tried = letter.tried()
-                return Postponed(tried, _HTTP_PAUSE) if error.retry and attempts < _HTTP_RETRIES else []
+            case Post():
+                return _post_again(letter, error, now)
             case _:
                 assert_never(letter)
-
-    def _post(self, letter: Post) -> None:
-        require_loopback(letter.url)
-        request = Request(  # noqa: S310 - only http(s) to loopback gets here
-            letter.url, data=letter.payload.encode(), headers=dict(letter.headers), method=letter.method
-        )
-        try:
-            with self._opener.open(request, timeout=_HTTP_TIMEOUT):
-                return
-        except HTTPError as error:
-            with error:
-                again = error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR or error.code in {409, 429}
-                raise UndeliveredError("SDK_CLIENT_ERROR", f"{letter.url}: {error}", retry=again) from error
-        except (URLError, OSError, http.client.HTTPException) as error:
-            raise UndeliveredError("CONNECTION_FAILURE", f"{letter.url}: {error}", retry=True) from error
 
 
 def _call_again(call: TargetCall, error: UndeliveredError, now: float) -> Postponed | list[Letter]:
@@ -124,15 +103,31 @@ def _call_again(call: TargetCall, error: UndeliveredError, now: float) -> Postpo
         "RETRY_ATTEMPTS": str(call.attempts),
         **({"EXHAUSTED_RETRY_CONDITION": exhausted} if exhausted else {}),
     }
+    return [_dead_letter(call.scope, queue, call.payload, origin=call.origin, facts=facts, now=now)]
+
+
+def _post_again(letter: Post, error: UndeliveredError, now: float) -> Postponed | list[Letter]:
+    """Source: "Amazon SNS message delivery retries" and "Amazon SNS dead-letter queues" of the SNS developer guide."""
+    if error.retry and letter.attempts < _HTTP_RETRIES:
+        return Postponed(letter.tried(), _HTTP_PAUSE)
+    if not letter.dead_letter_queue:
+        return []
+    facts = {"ERROR_CODE": error.code, "ERROR_MESSAGE": error.message, "RETRY_ATTEMPTS": str(letter.attempts)}
+    return [
+        _dead_letter(letter.scope, letter.dead_letter_queue, letter.payload, origin=letter.url, facts=facts, now=now)
+    ]
+
+
+def _dead_letter(
+    scope: Scope, queue: str, payload: str, *, origin: str, facts: Mapping[str, str], now: float
+) -> TargetCall:
     attributes: dict[str, Json] = {
         name: {"DataType": "String", "StringValue": value or "-"} for name, value in facts.items()
     }
-    return [
-        TargetCall(
-            scope=call.scope,
-            target={"Arn": queue, "MessageAttributes": attributes},
-            payload=call.payload,
-            origin=call.origin,
-            created=now,
-        )
-    ]
+    return TargetCall(
+        scope=scope,
+        target={"Arn": queue, "MessageAttributes": attributes},
+        payload=payload,
+        origin=origin,
+        created=now,
+    )

@@ -285,15 +285,15 @@ class DeliveryHooks:
             method="POST",
             payload=notification["Message"] if raw else json.dumps(body),
             headers=headers,
+            dead_letter_queue=_dead_letter_queue(subscription),
             created=self._now(),
         )
         self._send([letter])
 
     def _call(self, subscription: MotoObject, payload: str) -> TargetCall:
-        queue = subscription.attributes.get("RedrivePolicy")
         target: dict[str, Json] = {"Arn": subscription.endpoint}
-        if queue:
-            target["DeadLetterConfig"] = {"Arn": json.loads(queue)["deadLetterTargetArn"]}
+        if queue := _dead_letter_queue(subscription):
+            target["DeadLetterConfig"] = {"Arn": queue}
         return TargetCall(
             scope=_scope(subscription.topic_arn),
             target=target,
@@ -361,6 +361,11 @@ def _as_method(function: Method) -> Method:
 def _scope(arn: str) -> Scope:
     parts = arn.split(":")
     return Scope(parts[4], parts[3])
+
+
+def _dead_letter_queue(subscription: MotoObject) -> str:
+    policy = subscription.attributes.get("RedrivePolicy")
+    return str(json.loads(policy)["deadLetterTargetArn"]) if policy else ""
 
 
 def _bucket_of(body: Json) -> str:

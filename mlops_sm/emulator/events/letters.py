@@ -69,7 +69,6 @@ class Invocation:
         request_id: Stays the same over its attempts.
         created: Epoch seconds.
         attempts: How often it failed.
-        batch: The queue's ARN when the payload is a batch of its messages; empty otherwise.
     """
 
     scope: Scope
@@ -79,7 +78,6 @@ class Invocation:
     request_id: str
     created: float
     attempts: int = 0
-    batch: str = ""
 
     def tried(self) -> Invocation:
         """The invocation after one more attempt that failed."""
@@ -91,12 +89,13 @@ class Post:
     """A request to an HTTP endpoint on this machine.
 
     Attributes:
-        scope: Whose subscription or API destination.
+        scope: Whose subscription.
         url: Where to.
         method: The HTTP method.
         headers: Its headers.
         payload: Its body.
         created: Epoch seconds.
+        dead_letter_queue: ARN of the queue that gets what cannot be sent; empty for none.
         attempts: How often it failed.
     """
 
@@ -106,6 +105,7 @@ class Post:
     payload: str
     created: float
     headers: Mapping[str, str] = field(default_factory=dict)
+    dead_letter_queue: str = ""
     attempts: int = 0
 
     def tried(self) -> Post:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from mlops_sm.emulator.database import Database
-from mlops_sm.emulator.events.letters import Invocation, Letter, Post, read, written
+from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall, read, written
 
 _PAGE: Final = 100
 
@@ -36,7 +36,7 @@ class Outbox:
         """Add a letter that is to be delivered from an epoch second on."""
         self._database.execute(
             "INSERT INTO outbox (due, slow, body) VALUES (?,?,?)",
-            (due, isinstance(letter, Invocation | Post), written(letter)),
+            (due, _is_slow(letter), written(letter)),
         )
 
     def due(self, now: float, *, slow: bool, besides: Collection[int] = (), limit: int = _PAGE) -> list[Waiting]:
@@ -69,3 +69,15 @@ class Outbox:
     def postpone(self, number: int, letter: Letter, due: float) -> None:
         """A letter could not be delivered and is to be tried again later."""
         self._database.execute("UPDATE outbox SET due=?, body=? WHERE id=?", (due, written(letter), number))
+
+
+def _is_slow(letter: Letter) -> bool:
+    match letter:
+        case Invocation() | Post():
+            return True
+        case TargetCall(target=target):
+            return ":api-destination/" in target["Arn"]
+        case BusEvent():
+            return False
+        case _:
+            assert_never(letter)

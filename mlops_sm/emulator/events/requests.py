@@ -14,7 +14,7 @@ from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.events import patterns
 from mlops_sm.emulator.events.letters import BusEvent, Letter
-from mlops_sm.emulator.events.targets import is_loopback
+from mlops_sm.emulator.events.posts import is_loopback
 from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.refusals import refusal

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from mlops_sm.emulator.store import Scope
+
 Json = Any
 SPECIFICATION = {
     "Containers": [{"Image": "python:3.11", "ModelDataUrl": "s3://b/model.tar.gz"}],
@@ -452,6 +454,100 @@ def test_an_api_destination_on_this_machine_is_called(bus: Bus, site: Any) -> No
     assert bus.account.local.settle()
     ((path, headers, body),) = heard
     assert (path, headers["x-own"], json.loads(body)["detail"]) == ("/hook?q=2", "1", {"a": 1})
+
+
+def test_a_retry_policy_is_kept(bus: Bus) -> None:
+    """Source: RetryPolicy of a target in the EventBridge API reference, and the attributes of its dead letters."""
+    closed = http.server.HTTPServer(("127.0.0.1", 0), Listener)
+    nobody = f"http://127.0.0.1:{closed.server_port}"
+    closed.server_close()
+    target = {
+        "Arn": destination(bus, nobody),
+        "RetryPolicy": {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 3600},
+        "DeadLetterConfig": {"Arn": bus.queue("dead")},
+    }
+    bus.rule({"source": ["mine"]}, target)
+    bus.put()
+    assert bus.messages("dead") == []
+    bus.account.local.clock.advance(seconds=30)
+    (message,) = bus.messages("dead")
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert attributes["ERROR_CODE"] == "CONNECTION_FAILURE"
+    assert attributes["RETRY_ATTEMPTS"] == "2"
+    assert attributes["EXHAUSTED_RETRY_CONDITION"] == "MaximumRetryAttempts"
+
+
+def test_an_event_that_grows_too_old_is_given_up(bus: Bus) -> None:
+    closed = http.server.HTTPServer(("127.0.0.1", 0), Listener)
+    nobody = f"http://127.0.0.1:{closed.server_port}"
+    closed.server_close()
+    target = {
+        "Arn": destination(bus, nobody),
+        "RetryPolicy": {"MaximumEventAgeInSeconds": 60},
+        "DeadLetterConfig": {"Arn": bus.queue("dead")},
+    }
+    bus.rule({"source": ["mine"]}, target)
+    bus.put()
+    assert bus.messages("dead") == []
+    bus.account.local.clock.advance(minutes=5)
+    (message,) = bus.messages("dead")
+    assert message["MessageAttributes"]["EXHAUSTED_RETRY_CONDITION"]["StringValue"] == "MaximumEventAgeInSeconds"
+
+
+def test_a_state_machine_starts_with_the_event(bus: Bus) -> None:
+    machines = bus.account.client("stepfunctions")
+    bus.account.local.ensure_role(bus.account.role)
+    definition = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}})
+    arn = machines.create_state_machine(name="m", definition=definition, roleArn=bus.account.role)["stateMachineArn"]
+    bus.rule({"source": ["mine"]}, {"Arn": arn, "RoleArn": bus.account.role})
+    bus.put({"a": 1})
+    assert bus.account.local.settle()
+    (execution,) = machines.list_executions(stateMachineArn=arn)["executions"]
+    given = machines.describe_execution(executionArn=execution["executionArn"])["input"]
+    assert json.loads(given)["detail"] == {"a": 1}
+
+
+def test_a_stream_gets_the_event(bus: Bus) -> None:
+    kinesis = bus.account.client("kinesis")
+    kinesis.create_stream(StreamName="s", ShardCount=1)
+    arn = kinesis.describe_stream(StreamName="s")["StreamDescription"]["StreamARN"]
+    bus.rule({"source": ["mine"]}, {"Arn": arn, "KinesisParameters": {"PartitionKeyPath": "$.source"}})
+    bus.put({"a": 1})
+    assert bus.account.local.settle()
+    iterator = kinesis.get_shard_iterator(
+        StreamName="s", ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON"
+    )["ShardIterator"]
+    (record,) = kinesis.get_records(ShardIterator=iterator)["Records"]
+    assert (record["PartitionKey"], json.loads(record["Data"])["detail"]) == ("mine", {"a": 1})
+
+
+def test_a_target_can_be_any_operation(bus: Bus, make: Any) -> None:
+    """What the scheduler calls universal targets: arn:aws:scheduler:::aws-sdk:service:operation."""
+    scope, deliveries = Scope("123456789012", "us-east-1"), bus.account.local._work.deliveries
+    bus.account.create_pipeline("p", make.fail())
+    bus.queue()
+    url = bus.sqs.get_queue_url(QueueName="heard")["QueueUrl"]
+    for operation, request in (
+        ("sagemaker:startPipelineExecution", {"PipelineName": "p"}),
+        ("sqs:sendMessage", {"QueueUrl": url, "MessageBody": "[1]"}),
+        ("sqs:noSuchOperation", {}),
+    ):
+        target = {"Arn": f"arn:aws:scheduler:::aws-sdk:{operation}"}
+        deliveries.target(scope, target, json.dumps(request), origin="arn:aws:scheduler:us-east-1:1:schedule/a/b")
+    assert bus.heard() == [[1]]
+    assert len(bus.account.sagemaker.list_pipeline_executions(PipelineName="p")["PipelineExecutionSummaries"]) == 1
+
+
+def test_one_rule_can_be_sent_an_event_whatever_its_pattern(bus: Bus) -> None:
+    """What a rule with a schedule does when its time has come."""
+    scope, deliveries = Scope("123456789012", "us-east-1"), bus.account.local._work.deliveries
+    bus.rule({"source": ["never"]}, {"Arn": bus.queue(), "InputPath": "$.detail"})
+    deliveries.rule(scope, "rule", {"detail": {"a": 1}})
+    deliveries.rule(scope, "missing", {"detail": {"a": 2}})
+    assert bus.heard() == [{"a": 1}]
+    bus.events.disable_rule(Name="rule")
+    deliveries.rule(scope, "rule", {"detail": {"a": 3}})
+    assert bus.heard() == []
 
 
 def test_an_api_destination_elsewhere_is_not(bus: Bus) -> None:
