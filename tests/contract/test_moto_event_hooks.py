@@ -19,6 +19,7 @@ from moto.sns.models import Subscription, Topic
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.events.hooks import DeliveryHooks
 from mlops_sm.emulator.events.letters import Letter
+from mlops_sm.emulator.functions.hooks import FunctionHooks
 
 
 def parameters(function: Any) -> list[str]:
@@ -110,6 +111,12 @@ def test_what_is_read_of_a_function() -> None:
     ):
         assert f"self.{name}" in source
     assert "code_bytes" in inspect.getsource(lambda_models.LayerVersion)
+    assert parameters(LambdaFunction.__init__)[:3] == ["self", "account_id", "spec"]
+    assert parameters(LambdaFunction.update_configuration) == ["self", "config_updates"]
+    assert parameters(LambdaFunction.get_configuration) == ["self", "on_create"]
+    # What moto would drop if it were not for us.
+    assert "DeadLetterConfig" not in source
+    assert "routing_config" in inspect.getsource(lambda_models.LambdaAlias)
 
 
 def test_mappings_are_made_by_two_methods_and_called_from_the_queue() -> None:
@@ -141,7 +148,8 @@ def test_everything_is_given_back() -> None:
     ]
     before = [getattr(owner, name) for owner, name in places]
     sent: list[Letter] = []
-    hooks = DeliveryHooks(sent.extend, lambda _rule, _letter: [], lambda: 0.0, lambda _: None)
+    functions = FunctionHooks(sent.extend, lambda: 0.0, lambda _: None)
+    hooks = DeliveryHooks(sent.extend, lambda _rule, _letter: [], lambda: 0.0, functions)
     hooks(Arrival("lambda", "Invoke", "1", "r", "POST", "/", {}, bytes))
     assert all(getattr(owner, name) is not was for (owner, name), was in zip(places, before, strict=True))
     hooks.remove()

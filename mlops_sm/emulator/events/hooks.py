@@ -16,8 +16,9 @@ from urllib.parse import quote
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall
+from mlops_sm.emulator.events.letters import BusEvent, Letter, Post, TargetCall
 from mlops_sm.emulator.events.times import iso
+from mlops_sm.emulator.functions.hooks import FunctionHooks, as_method
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
 
@@ -48,7 +49,7 @@ class DeliveryHooks:
         send: Takes what is to be delivered.
         replay: What a rule sends for an event; nothing when its pattern does not match.
         now: Epoch seconds.
-        watch: Takes the messages of a queue that is to call a function.
+        functions: The hooks of Lambda.
     """
 
     def __init__(
@@ -56,12 +57,11 @@ class DeliveryHooks:
         send: Callable[[list[Letter]], None],
         replay: Callable[[MotoObject, BusEvent], list[TargetCall]],
         now: Callable[[], float],
-        watch: Callable[[MotoObject], None],
+        functions: FunctionHooks,
     ) -> None:
         self._send = send
         self._replay = replay
         self._now = now
-        self._watch = watch
         self._lock = threading.Lock()
         self._hooked: set[str] = set()
         self._replaced = Replaced()
@@ -69,7 +69,7 @@ class DeliveryHooks:
             "eventbridge": self._hook_rules,
             "s3": self._hook_notifications,
             "sns": self._hook_subscriptions,
-            "lambda": self._hook_functions,
+            "lambda": lambda: functions.install(self._replaced),
         }
 
     def __call__(self, arrival: Arrival) -> None:
@@ -92,7 +92,7 @@ class DeliveryHooks:
     def _hook_rules(self) -> None:
         from moto.events.models import Rule  # noqa: PLC0415 - 20 ms that other requests do without
 
-        self._replaced.method(Rule, "send_to_targets", lambda _: _as_method(self._send_to_targets))
+        self._replaced.method(Rule, "send_to_targets", lambda _: as_method(self._send_to_targets))
 
     def _send_to_targets(
         self, rule: MotoObject, original_event: Mapping[str, Any], transform_input: bool = True
@@ -301,61 +301,6 @@ class DeliveryHooks:
             origin=subscription.arn,
             created=self._now(),
         )
-
-    # ------------------------------------------------------------------ Lambda
-
-    def _hook_functions(self) -> None:
-        from moto.awslambda.models import LambdaBackend, LambdaFunction  # noqa: PLC0415 - 0.3 s that others do without
-        from moto.awslambda_simple.models import LambdaSimpleBackend  # noqa: PLC0415 - likewise
-
-        for name in ("create_event_source_mapping", "update_event_source_mapping"):
-            self._replaced.method(LambdaBackend, name, self._map)
-        self._replaced.method(LambdaFunction, "invoke", lambda _: _as_method(self._invoke_function))
-        self._replaced.method(LambdaSimpleBackend, "invoke", lambda _: _as_method(self._invoke_named))
-
-    def _map(self, original: Method) -> Method:
-        from moto.sqs.models import sqs_backends  # noqa: PLC0415 - loaded with Lambda
-
-        def mapped(backend: MotoObject, *arguments: Any) -> MotoObject:  # noqa: ANN401 - moto's own
-            mapping = original(backend, *arguments)
-            if mapping is not None:
-                # moto would call the function within the request that sends a message.
-                for queue in sqs_backends[backend.account_id][backend.region_name].queues.values():
-                    queue.lambda_event_source_mappings.pop(mapping.function_arn, None)
-                self._watch(mapping)
-            return mapping
-
-        return mapped
-
-    def _invoke_function(self, function: MotoObject, body: str, _request: object, _response: object) -> bytes:
-        """Other services of moto call a function: they are answered at once, as by an asynchronous call."""
-        self._send(
-            [
-                Invocation(
-                    scope=Scope(function.account_id, function.region),
-                    function=function.function_name,
-                    qualifier="" if function.version == "$LATEST" else str(function.version),
-                    payload=body or "{}",
-                    request_id=str(uuid.uuid4()),
-                    created=self._now(),
-                )
-            ]
-        )
-        return b""
-
-    def _invoke_named(
-        self, backend: MotoObject, function_name: str, qualifier: str | None, body: str, headers: object, _: object
-    ) -> bytes:
-        return self._invoke_function(backend.get_function(function_name, qualifier), body, headers, None)
-
-
-def _as_method(function: Method) -> Method:
-    """A function that, found in a class, gets the instance first."""
-
-    def method(instance: MotoObject, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - moto's own
-        return function(instance, *arguments, **named)
-
-    return method
 
 
 def _scope(arn: str) -> Scope:

@@ -15,6 +15,7 @@ from mlops_sm.emulator.events.delivery import Deliveries, Postponed, Undelivered
 from mlops_sm.emulator.events.hooks import DeliveryHooks
 from mlops_sm.emulator.events.letters import BusEvent, Letter, TargetCall
 from mlops_sm.emulator.events.outbox import Outbox
+from mlops_sm.emulator.functions.hooks import FunctionHooks
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.store import Entity, Scope, Store
 
@@ -89,7 +90,9 @@ class EventWork:
         self._make = make
         self._made: Machinery | None = None
         self.deliveries = Deliveries(Outbox(store.database), self, clock, targets_of)
-        self._hooks = DeliveryHooks(self.deliveries.send, replayed, now, watch)
+        self._hooks = DeliveryHooks(
+            self.deliveries.send, replayed, now, FunctionHooks(self.deliveries.send, now, watch)
+        )
         # A rule that the state holds was made through one of the services some time.
         self._rules_may_exist = bool(store.database.query("SELECT 1 FROM backends WHERE service='events' LIMIT 1"))
         # The class of mappings is named in the state; reading all of it takes 0.3 s.

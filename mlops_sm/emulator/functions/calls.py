@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
 import threading
 import time
@@ -120,10 +121,12 @@ class FunctionCalls:
         from moto.awslambda.exceptions import LambdaClientError  # noqa: PLC0415 - 0.3 s that other requests do without
         from moto.awslambda.utils import get_backend  # noqa: PLC0415 - see above
 
+        backend = get_backend(which.scope.account, which.scope.region)
         try:
-            function = get_backend(which.scope.account, which.scope.region).get_function(
-                which.name, which.qualifier or None
-            )
+            function = backend.get_function(which.name, which.qualifier or None)
+            aliases = {alias.name: alias for alias in backend.list_aliases(which.name)} if which.qualifier else {}
+            if which.qualifier in aliases:
+                function = backend.get_function(which.name, _routed(aliases[which.qualifier]))
         except (LambdaClientError, ValueError) as error:
             raise AwsError("ResourceNotFoundException", f"Function not found: {which.arn}", 404) from error
         if function.package_type != "Zip" or not str(function.run_time).startswith("python"):
@@ -177,13 +180,37 @@ class FunctionCalls:
         if error.retry and letter.attempts < attempts and not too_old:
             return Postponed(letter.tried(), _RETRY_SECONDS[min(letter.attempts, len(_RETRY_SECONDS) - 1)])
         failed = error.code == "Unhandled"
-        return self._report(
+        return self._dead_letter(letter, error) + self._report(
             letter,
             "EventAgeExceeded" if too_old else "RetriesExhausted",
             version=LATEST,
             answer=error.message if failed else "null",
             error="Unhandled" if failed else error.code,
         )
+
+    def _dead_letter(self, letter: Invocation, error: UndeliveredError) -> list[Letter]:
+        """What the dead-letter queue or topic of a function gets.
+
+        Source: "Adding a dead-letter queue" of the Lambda developer guide: the event, and three attributes.
+        """
+        function = self._latest(letter)
+        arn = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
+        if not arn:
+            return []
+        facts = {"RequestID": letter.request_id, "ErrorCode": "200", "ErrorMessage": error.message[:1024]}
+        attributes: dict[str, Json] = {
+            name: {"DataType": "Number" if name == "ErrorCode" else "String", "StringValue": value}
+            for name, value in facts.items()
+        }
+        return [
+            TargetCall(
+                scope=letter.scope,
+                target={"Arn": arn, "MessageAttributes": attributes},
+                payload=letter.payload,
+                origin=Named(letter.scope, letter.function, letter.qualifier).arn,
+                created=self._now(),
+            )
+        ]
 
     def _report(self, letter: Invocation, condition: str, *, version: str, answer: str, error: str) -> list[Letter]:
         """What the destination of an asynchronous call gets.
@@ -237,15 +264,18 @@ class FunctionCalls:
         ]
 
     def _event_config(self, letter: Invocation) -> dict[str, Json]:
+        function = self._latest(letter)
+        configs = [] if function is None else function.event_invoke_config
+        return dict(configs[0].config) if configs else {}
+
+    def _latest(self, letter: Invocation) -> MotoFunction | None:
         from moto.awslambda.exceptions import LambdaClientError  # noqa: PLC0415 - see find
         from moto.awslambda.utils import get_backend  # noqa: PLC0415 - see find
 
         try:
-            function = get_backend(letter.scope.account, letter.scope.region).get_function(letter.function)
+            return get_backend(letter.scope.account, letter.scope.region).get_function(letter.function)
         except (LambdaClientError, ValueError):
-            return {}
-        configs = function.event_invoke_config
-        return dict(configs[0].config) if configs else {}
+            return None
 
     def _runnable(self, function: MotoFunction, which: Named) -> Function:
         return Function(
@@ -310,6 +340,17 @@ class FunctionCalls:
                 if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
                     raise
         self._streams.add((scope, group, stream))
+
+
+def _routed(alias: Any) -> str:  # noqa: ANN401 - an alias of moto
+    """The version that a call of an alias runs: one of those with a weight, or the alias's own."""
+    weights = (alias.routing_config or {}).get("AdditionalVersionWeights") or {}
+    drawn = random.random()  # noqa: S311 - no secret hangs on it
+    for version, weight in weights.items():
+        drawn -= float(weight)
+        if drawn < 0:
+            return str(version)
+    return str(alias.function_version)
 
 
 def _layers(function: MotoFunction) -> Iterator[bytes]:

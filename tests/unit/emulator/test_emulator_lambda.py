@@ -61,6 +61,23 @@ class Lambda:
         return [json.loads(self.account.body(item["Key"])) for item in found]
 
 
+class Queue:
+    """A queue that calls a function."""
+
+    def __init__(self, functions: Lambda, name: str = "work", **attributes: str) -> None:
+        self.sqs = functions.account.client("sqs")
+        self.url = self.sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1", **attributes})[
+            "QueueUrl"
+        ]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
+        self.arn = found["Attributes"]["QueueArn"]
+
+    def left(self) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+
 WRITES = """
 import boto3, json
 def handler(event, context):
@@ -259,6 +276,38 @@ def test_an_asynchronous_call_that_fails_is_tried_twice_more_and_then_reported(
     assert record["responsePayload"]["errorType"] == "ValueError"
 
 
+def test_a_dead_letter_queue_gets_what_fails(open_account: Callable[..., Any]) -> None:
+    """Source: "Adding a dead-letter queue" of the Lambda developer guide."""
+    functions = Lambda(open_account())
+    queue = Queue(functions, "dead")
+    functions.create(FAILS, DeadLetterConfig={"TargetArn": queue.arn})
+    shown = functions.client.get_function_configuration(FunctionName="f")
+    assert shown["DeadLetterConfig"] == {"TargetArn": queue.arn}
+    functions.client.put_function_event_invoke_config(FunctionName="f", MaximumRetryAttempts=0)
+    functions.invoke({"a": 1}, InvocationType="Event")
+    assert functions.account.local.settle()
+    (message,) = queue.sqs.receive_message(QueueUrl=queue.url, MessageAttributeNames=["All"])["Messages"]
+    assert json.loads(message["Body"]) == {"a": 1}
+    assert set(message["MessageAttributes"]) == {"RequestID", "ErrorCode", "ErrorMessage"}
+
+
+def test_an_alias_divides_its_calls(functions: Lambda) -> None:
+    functions.create("def handler(event, context):\n    return context.function_version")
+    versions = [functions.client.publish_version(FunctionName="f")["Version"] for _ in range(1)]
+    functions.client.update_function_code(
+        FunctionName="f", ZipFile=zipped("def handler(event, context):\n    return 'new'")
+    )
+    versions.append(functions.client.publish_version(FunctionName="f")["Version"])
+    functions.client.create_alias(
+        FunctionName="f",
+        Name="live",
+        FunctionVersion=versions[0],
+        RoutingConfig={"AdditionalVersionWeights": {versions[1]: 1.0}},
+    )
+    answer = functions.invoke(Qualifier="live")
+    assert (json.loads(answer["Payload"]), answer["ExecutedVersion"]) == ("new", versions[1])
+
+
 def test_success_is_reported_where_the_function_says(functions: Lambda) -> None:
     functions.create()
     functions.create(WRITES, name="then")
@@ -337,23 +386,6 @@ def handler(event, context):
     )
     functions.account.put("in/x", "[1, 2]")
     assert functions.written() == [[1, 2]]
-
-
-class Queue:
-    """A queue that calls a function."""
-
-    def __init__(self, functions: Lambda, name: str = "work", **attributes: str) -> None:
-        self.sqs = functions.account.client("sqs")
-        self.url = self.sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "1", **attributes})[
-            "QueueUrl"
-        ]
-        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
-        self.arn = found["Attributes"]["QueueArn"]
-
-    def left(self) -> int:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
 
 
 def test_a_queue_calls_a_function(functions: Lambda) -> None:
