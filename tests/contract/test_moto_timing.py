@@ -58,7 +58,7 @@ def test_the_methods_that_are_replaced() -> None:
         "state_value",
     ]
     assert parameters(CloudWatchBackend.delete_alarms) == ["self", "alarm_names"]
-    for name in ("describe_alarms", "describe_alarms_for_metric"):
+    for name in ("describe_alarms", "describe_alarms_for_metric", "get_metric_statistics", "get_metric_data"):
         assert parameters(getattr(CloudWatchResponse, name)) == ["self"]
 
 
@@ -147,6 +147,7 @@ def test_records_of_alarms_and_data() -> None:
         )
         assert [getattr(datum, "value", None) for datum in backend.metric_data] == [1.0, 1.0, 2.0, None]
         assert backend.metric_data[-1].sample_count == 2
+        assert backend.get_all_metrics() == backend.metric_data
         # Times are UTC and do not say so.
         assert backend.metric_data[0].timestamp.tzinfo is None
         assert backend.alarms["math"].state_updated_timestamp.tzinfo is None

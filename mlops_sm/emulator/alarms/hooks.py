@@ -13,6 +13,7 @@ from mlops_sm.emulator.alarms import rules
 from mlops_sm.emulator.alarms.incoming import DataError, prepared
 from mlops_sm.emulator.alarms.messages import Situation
 from mlops_sm.emulator.alarms.plans import MotoAlarm, MotoBackend, PlanError, plan_of
+from mlops_sm.emulator.alarms.reading import ReadError, Request, read_data, read_statistics
 from mlops_sm.emulator.alarms.watch import Alarms
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
@@ -64,6 +65,8 @@ class AlarmHooks:
         replaced.method(CloudWatchBackend, "delete_alarms", self._delete)
         replaced.method(CloudWatchResponse, "describe_alarms", self._describe)
         replaced.method(CloudWatchResponse, "describe_alarms_for_metric", self._describe_for_metric)
+        replaced.method(CloudWatchResponse, "get_metric_statistics", self._read(read_statistics))
+        replaced.method(CloudWatchResponse, "get_metric_data", self._read(read_data))
         replaced.addition(CloudWatchResponse, "put_composite_alarm", self._put_composite())
         replaced.addition(CloudWatchResponse, "describe_alarm_history", self._describe_history())
 
@@ -108,6 +111,21 @@ class AlarmHooks:
                 self._alarms.data(backend, backend.metric_data[known:])
 
         return put_metric_data
+
+    def _read(self, read: Callable[[Request, Iterable[Any], datetime], dict[str, Any]]) -> Callable[[Method], Method]:
+        from moto.cloudwatch.exceptions import ValidationError  # noqa: PLC0415 - see _install
+        from moto.core.responses import ActionResult  # noqa: PLC0415 - likewise
+
+        def reading(response: MotoResponse) -> Any:  # noqa: ANN401 - moto's own
+            data = response.cloudwatch_backend.get_all_metrics()
+            try:
+                return ActionResult(read(response._get_params(), data, self._clock()))
+            except ReadError as error:
+                refused = ValidationError(str(error))
+                refused.code = error.code
+                raise refused from error
+
+        return lambda original: reading
 
     def _set_state(self, original: Method) -> Method:
         def set_alarm_state(

@@ -246,7 +246,7 @@ class Measured:
             for datum in list(backend.metric_data):
                 key = key_of(datum.namespace, datum.name, datum.dimensions)
                 if key in missing:
-                    bisect.insort(self._held[key], _sample(datum), key=attrgetter("time"))
+                    bisect.insort(self._held[key], sample_of(datum), key=attrgetter("time"))
 
     def add(self, data: Iterable[Any], now: float) -> frozenset[SeriesKey]:
         """Take what moto was just given of the metrics that are held; returns every metric among it."""
@@ -256,7 +256,7 @@ class Measured:
                 key = key_of(datum.namespace, datum.name, datum.dimensions)
                 touched.add(key)
                 if key in self._held:
-                    bisect.insort(self._held[key], _sample(datum), key=attrgetter("time"))
+                    bisect.insort(self._held[key], sample_of(datum), key=attrgetter("time"))
             for key in touched & self._held.keys():
                 held = self._held[key]
                 del held[: bisect.bisect_left(held, now - _KEPT, key=attrgetter("time"))]
@@ -275,7 +275,8 @@ class Measured:
             return held[first : bisect.bisect_left(held, end, lo=first, key=attrgetter("time"))]
 
 
-def _sample(datum: Any) -> Sample:  # noqa: ANN401 - one of moto's
+def sample_of(datum: Any) -> Sample:  # noqa: ANN401 - one of moto's
+    """What one of moto's data says."""
     stamp: datetime = datum.timestamp
     time = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
     unit = datum.unit or _NO_UNIT

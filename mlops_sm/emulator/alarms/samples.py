@@ -105,8 +105,8 @@ def statistic(name: str, start: float, samples: Sequence[Sample]) -> Point | Non
 
 
 def _percentile(percentile: float | None, samples: Sequence[Sample]) -> float | None:
-    # Of a statistic set with several values no percentile is known, and none of its period either.
-    if percentile is None or not all(sample.values for sample in samples):
+    # "CloudWatch needs raw data points to calculate percentile statistics"; there are none of negative values.
+    if percentile is None or not all(sample.values and sample.minimum >= 0 for sample in samples):
         return None
     values = sorted(pair for sample in samples for pair in sample.values)
     rank = percentile / _WHOLE * (sum(count for _, count in values) - 1)

@@ -250,8 +250,8 @@ def test_data_have_the_time_of_the_accounts_clock_or_their_own(bench: Bench) -> 
         Statistics=["Maximum"],
     )["Datapoints"]
     assert {(each["Timestamp"], each["Maximum"]) for each in found} == {
-        (START + timedelta(days=2), 99.0),
-        (START + timedelta(days=3), 1.0),
+        (START.replace(second=0) + timedelta(days=2), 99.0),
+        (START.replace(second=0) + timedelta(days=3), 1.0),
     }
 
 
