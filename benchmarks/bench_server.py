@@ -48,9 +48,9 @@ import sys, time
 from pathlib import Path
 from mlops_sm.emulator import LocalAccount
 with LocalAccount.open(Path(sys.argv[1])) as account:
-    started = time.perf_counter()
+    started = time.thread_time()
     account.endpoint_url
-    print(time.perf_counter() - started)
+    print(time.thread_time() - started)
 """
 
 
@@ -67,7 +67,9 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", _ASKED, folder]
         seconds = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        yield Row("asking for the endpoint URL", f"{seconds * 1000:.1f} ms", "<= 50 ms", seconds <= 0.05)
+        yield Row(
+            "asking for the endpoint URL, CPU of who asks", f"{seconds * 1000:.1f} ms", "<= 10 ms", seconds <= 0.01
+        )
 
 
 @contextmanager
