@@ -238,7 +238,7 @@ def check(account: LocalAccount, acknowledged: dict[str, list[Any]]) -> None:
         assert kms.decrypt(CiphertextBlob=secret)["Plaintext"] == plain.encode()
     found = {
         "role": {role["RoleName"] for role in pages(account, "iam", "list_roles", "Roles")},
-        "rule": {rule["Name"] for rule in account.client("events").list_rules()["Rules"]},
+        "rule": {rule["Name"] for rule in pages(account, "events", "list_rules", "Rules")},
         "topic": {topic["TopicArn"] for topic in pages(account, "sns", "list_topics", "Topics")},
         "alarm": {alarm["AlarmName"] for alarm in pages(account, "cloudwatch", "describe_alarms", "MetricAlarms")},
     }
