@@ -8,11 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any, Final
 
-from mlops_sm.cli import servers
 from mlops_sm.cli.outside import Outside
-from mlops_sm.cli.servers import SDK_DEFAULTS
 from mlops_sm.cli.ui import moment
 from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.operations import servers
+from mlops_sm.operations.servers import SDK_DEFAULTS
 from mlops_sm.operations.variables import SDK_VARIABLE, client_variables
 
 _LOOK_AROUND: Final = 0.05
@@ -79,13 +79,17 @@ def end(outside: Outside, state: Path) -> int:
     """End the server of a state directory and wait until it has let go of it.
 
     Raises:
-        RefusedError: It is another user's (E135), or it does not end (E136).
+        RefusedError: It is another user's (E135), it does not end (E136), or it is not of ``mlops-sm local up`` (E139).
     """
     server = servers.find_soon(state, outside.sleep)
     if server is None:
         outside.ui.say(f"no server runs for {state}")
         outside.ui.data({"ended": False, "state": state})
         return 0
+    if not servers.on_its_way(state):
+        owner = servers.holder(state)
+        what = f"the account is open in process {owner}, which is more than a server"
+        raise RefusedError(Problem("E139", str(state), what, "End that process as it is ended usually."))
     try:
         os.kill(server.pid, signal.SIGTERM)
     except ProcessLookupError:

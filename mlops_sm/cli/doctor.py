@@ -15,13 +15,14 @@ from typing import Final
 import click
 
 from mlops_sm import __version__
-from mlops_sm.cli import options, servers
+from mlops_sm.cli import options
 from mlops_sm.cli.failures import REFUSED
 from mlops_sm.cli.outside import Outside
 from mlops_sm.errors import MlopsSmError
 from mlops_sm.local.isolation.layer import Fact
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.warm import probe as probe_warm_workers
+from mlops_sm.operations import servers
 from mlops_sm.project import STANDALONE, Project
 
 _MIN_PYTHON: Final = (3, 11)

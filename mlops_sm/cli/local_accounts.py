@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mlops_sm import naming
-from mlops_sm.cli import servers
 from mlops_sm.cli.accounts import Account
-from mlops_sm.cli.servers import Server
 from mlops_sm.definition import Definition, Scalar
 from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.operations import servers
 from mlops_sm.operations.clients import Clients, endpoint_session
 from mlops_sm.operations.resources import ensure_bucket, ensure_role
 from mlops_sm.operations.runs import LOCAL_PACE, Job
+from mlops_sm.operations.servers import Server
 from mlops_sm.project import Environment, Project
 
 if TYPE_CHECKING:

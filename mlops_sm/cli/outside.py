@@ -100,10 +100,17 @@ def real_outside() -> Outside:
     )
 
 
-def _prewarm(state: Path | None) -> WarmWorkers | None:
-    from mlops_sm.cli import servers  # noqa: PLC0415 - most commands run nothing
+def server_nearby(folder: Path, state: Path | str | None) -> bool:
+    """Whether a server may run for a state directory, or for a project around a folder; a guess that costs nothing."""
+    from mlops_sm.operations.servers import FILE_NAME  # noqa: PLC0415 - most commands run nothing
 
-    if servers.nearby(Path.cwd(), state or os.environ.get(STATE_VARIABLE)):
+    if state:
+        return (folder / state / FILE_NAME).exists()
+    return any((place / STATE_FOLDER / FILE_NAME).exists() for place in (folder, *folder.parents))
+
+
+def _prewarm(state: Path | None) -> WarmWorkers | None:
+    if server_nearby(Path.cwd(), state or os.environ.get(STATE_VARIABLE)):
         # Its jobs are the server's, which has warm workers of its own.
         return None
     from mlops_sm.local.warm import WarmWorkers  # noqa: PLC0415 - most commands run nothing

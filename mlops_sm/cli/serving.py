@@ -19,11 +19,11 @@ from types import FrameType
 from typing import Final
 
 from mlops_sm import __version__
-from mlops_sm.cli import servers
 from mlops_sm.cli.local_accounts import Embedded, open_embedded
 from mlops_sm.cli.outside import Outside
-from mlops_sm.cli.servers import Server
 from mlops_sm.errors import InputError, Problem, RefusedError
+from mlops_sm.operations import servers
+from mlops_sm.operations.servers import Server
 from mlops_sm.operations.variables import sdk_defaults
 from mlops_sm.project import LOCAL, Environment
 

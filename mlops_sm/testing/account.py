@@ -197,8 +197,9 @@ def local_account(
     """Open a local account for tests.
 
     While it is open, the environment leads every boto3 client and every SageMaker SDK session that is made in this
-    process, and every child process, to it. Afterwards the environment is as it was. An account that is opened while
-    another one is open gets a process of its own; the environment leads to the one opened last.
+    process, every child process and every command such as ``mlops-sm run`` to it. Afterwards the environment is as it
+    was. An account that is opened while another one is open gets a process of its own; the environment leads to the one
+    opened last.
 
     Args:
         state: The state directory; a temporary one, removed at the end, unless given.
@@ -228,6 +229,8 @@ def local_account(
         )
         backing = closing.enter_context(backings.open_backing(opening, folder, own_process=own_process))
         account = OpenAccount(opening.state, account_id, region, backing)
-        variables = all_variables(account.endpoint_url, account_id=account_id, region=region, folder=folder)
+        variables = all_variables(
+            account.endpoint_url, account_id=account_id, region=region, state=account.state, folder=folder
+        )
         closing.enter_context(set_variables(variables))
         yield account

@@ -11,15 +11,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from mlops_sm import naming
+from mlops_sm import __version__, naming
 from mlops_sm.errors import InputError, Problem, RefusedError
+from mlops_sm.operations import servers
 from mlops_sm.operations.clients import endpoint_session
 from mlops_sm.operations.resources import ensure_bucket, ensure_role
+from mlops_sm.operations.servers import Server
 from mlops_sm.project import find_project_file, load_project
 from mlops_sm.testing.account import Backing
 from mlops_sm.testing.workers import lent_workers
@@ -79,7 +81,21 @@ def open_backing(opening: Opening, folder: Path, *, own_process: bool) -> Iterat
             yield backing
     else:
         with opened:
-            yield _Here(opened)
+            backing = _Here(opened)
+            announced = Server(
+                url=backing.endpoint_url,
+                pid=os.getpid(),
+                started=datetime.now(UTC),
+                version=__version__,
+                account=opening.account_id,
+                region=opening.region,
+            )
+            # So that commands which a test runs meet this account.
+            servers.announce(opening.state, announced)
+            try:
+                yield backing
+            finally:
+                servers.withdraw(opening.state)
 
 
 def _open_here(opening: Opening) -> LocalAccount | None:

@@ -18,19 +18,23 @@ _NO_PROXY: Final = "127.0.0.1,localhost"
 _USERS_DEFAULTS: Final = "SAGEMAKER_USER_CONFIG_OVERRIDE"
 
 
-def all_variables(url: str, *, account_id: str, region: str, folder: Path) -> dict[str, str]:
-    """What AWS clients and the SageMaker SDK are to find in their environment.
+def all_variables(url: str, *, account_id: str, region: str, state: Path, folder: Path) -> dict[str, str]:
+    """What AWS clients, the SageMaker SDK and our own commands are to find in their environment.
 
     Args:
         url: The server of the account.
         account_id: The account.
         region: The region of clients that name none.
+        state: The state directory of the account.
         folder: Where the files that the variables name are put.
     """
     defaults = folder / "sagemaker.yaml"
     defaults.write_text(sdk_defaults(account_id, region), encoding="utf-8")
     return {
         **client_variables(url, account_id, region),
+        "MLOPS_SM_STATE": str(state),
+        "MLOPS_SM_LOCAL_ACCOUNT": account_id,
+        "MLOPS_SM_LOCAL_REGION": region,
         # The user's own configuration may name profiles, endpoints and ways of addressing that do not fit here.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

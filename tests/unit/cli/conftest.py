@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from mlops_sm.cli import servers
 from mlops_sm.cli.accounts import Account
 from mlops_sm.cli.main import main
 from mlops_sm.cli.outside import Outside
@@ -24,6 +23,7 @@ from mlops_sm.compile import Compiled
 from mlops_sm.definition import canonical_json, digest
 from mlops_sm.errors import InputError, Problem
 from mlops_sm.local.warm import WarmWorkers
+from mlops_sm.operations import servers
 from mlops_sm.operations.clients import Clients
 from mlops_sm.operations.runs import Pace
 from mlops_sm.project import Environment, Project
@@ -213,7 +213,7 @@ def bare(tmp_path: Path) -> World:
 class FakeServer:
     """Answers as a server's status endpoint does, and holds the lock as its owner does."""
 
-    def __init__(self, state: Path, **said: object) -> None:
+    def __init__(self, state: Path, *, command: str = "mlops-sm local up", **said: object) -> None:
         state.mkdir(parents=True, exist_ok=True)
         self.state = state
         self.pid = os.getpid()
@@ -224,7 +224,7 @@ class FakeServer:
             **said,
         }
         self._lock = (state / "lock").open("w")
-        self._lock.write(f"{self.pid} mlops-sm local up")
+        self._lock.write(f"{self.pid} {command}")
         self._lock.flush()
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         said_now = self.said

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from mlops_sm.cli import attending, servers
+from mlops_sm.cli import attending
+from mlops_sm.cli.outside import server_nearby
+from mlops_sm.operations import servers
 
 
 def test_a_server_is_found(tmp_path: Path, fake_server: Any) -> None:
@@ -65,11 +67,11 @@ def test_nearby(tmp_path: Path, fake_server: Any) -> None:
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
     fake_server(tmp_path / "elsewhere")
-    assert not servers.nearby(inside, None)
-    assert servers.nearby(inside, "../../elsewhere")
+    assert not server_nearby(inside, None)
+    assert server_nearby(inside, "../../elsewhere")
     fake_server(tmp_path / ".mlops_sm")
-    assert servers.nearby(inside, None)
-    assert not servers.nearby(inside, tmp_path / "nowhere")
+    assert server_nearby(inside, None)
+    assert not server_nearby(inside, tmp_path / "nowhere")
 
 
 def test_size_counts_every_file(tmp_path: Path) -> None:
@@ -190,6 +192,16 @@ lock.flush()
 print("held", flush=True)
 signal.pause()
 """
+
+
+def test_down_ends_no_process_that_is_more_than_a_server(world: Any, fake_server: Any) -> None:
+    """A run of pytest with an account open, for example."""
+    server = fake_server(world.cwd / ".mlops_sm", command="pytest -q")
+    result = world.run("local", "down")
+    assert result.code == 3
+    assert "error[E139]" in result.err
+    assert "pytest -q" in result.err
+    assert servers.find(server.state) == server.announced
 
 
 def test_down_gives_up(world: Any, fake_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

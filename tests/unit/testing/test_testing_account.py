@@ -88,6 +88,23 @@ def test_child_processes_find_it(account: OpenAccount) -> None:
     assert buckets(account.client("s3")) == ["of-a-child"]
 
 
+def test_commands_meet_it(tmp_path: Path) -> None:
+    (tmp_path / "refuse.json").write_text(PIPELINE)
+    run = [sys.executable, "-m", "mlops_sm", "run", "refuse.json", "--json"]
+    down = [sys.executable, "-m", "mlops_sm", "local", "down"]
+    for own_process in (False, True):
+        with local_account(account_id="222222222222", region="eu-west-1", own_process=own_process) as account:
+            done = subprocess.run(run, cwd=tmp_path, check=False, capture_output=True, text=True)
+            assert done.returncode == 1, done.stderr
+            summaries = account.client("sagemaker").list_pipeline_executions(PipelineName="refuse")
+            (summary,) = summaries["PipelineExecutionSummaries"]
+            assert summary["PipelineExecutionArn"] == json.loads(done.stdout)["execution_arn"]
+            if not own_process:
+                assert "error[E139]" in subprocess.run(down, check=False, capture_output=True, text=True).stderr
+            assert account.client("sagemaker").list_pipelines()["PipelineSummaries"] != []
+    assert not (tmp_path / ".mlops_sm").exists()
+
+
 def test_account_and_region_can_be_chosen() -> None:
     with local_account(account_id="999999999999", region="eu-west-1") as account:
         assert boto3.client("sts").get_caller_identity()["Account"] == "999999999999"

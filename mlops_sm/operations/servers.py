@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mlops_sm.cli.outside import STATE_FOLDER
-
 FILE_NAME: Final = "server.json"
 """In the state directory, from the server's start to its end."""
 SDK_DEFAULTS: Final = "sagemaker.yaml"
@@ -120,13 +118,6 @@ def holder(state: Path) -> str:
     except OSError:
         return ""
     return ""
-
-
-def nearby(folder: Path, state: Path | str | None) -> bool:
-    """Whether a server may run for a state directory, or for a project around a folder; a guess that costs nothing."""
-    if state:
-        return (folder / state / FILE_NAME).exists()
-    return any((place / STATE_FOLDER / FILE_NAME).exists() for place in (folder, *folder.parents))
 
 
 def _announced(state: Path) -> Server | None:
