@@ -83,13 +83,32 @@ class Plan:
     def points(self, now: float, samples: Callable[[SeriesKey, float, float], Sequence[Sample]]) -> list[Point | None]:
         """The data points of the evaluation range, oldest first.
 
-        The range ends with the current period when that has data already, else with the last that is over.
+        The range ends with the last period that is over, or with the current one when that is decided already.
         """
         current = now // self.period * self.period
         count = self.settings.periods + EXTRA_PERIODS
         starts = [current - self.period * back for back in range(count, -1, -1)]
         found = self._points(starts, samples)
-        return found[1:] if found[-1] is not None else found[:-1]
+        return found[1:] if found[-1] is not None and self._is_decided(found[-1]) else found[:-1]
+
+    def _is_decided(self, point: Point) -> bool:
+        """Whether the value of the current period is judged before the period is over.
+
+        A sum that is too great already stays so; one that is too small may still grow. An average is judged as it
+        stands, an expression when all that it is made of had time to come in.
+        """
+        query = self.queries[self.returned]
+        if not isinstance(query, Measure):
+            return False
+        above = self.settings.comparison.startswith("Greater")
+        breaches = self.settings.breaches(point)
+        match query.statistic:
+            case "Sum" | "SampleCount" | "Maximum":
+                return breaches if above else not breaches
+            case "Minimum":
+                return not breaches if above else breaches
+            case _:
+                return True
 
     def _points(
         self, starts: Sequence[float], samples: Callable[[SeriesKey, float, float], Sequence[Sample]]

@@ -141,6 +141,8 @@ class ScheduleHooks:
                 raise ScheduleGroupNotFound(group)
             self._check(options, created=True)
             schedule = original(backend, **options)
+            # Moto has the machine's time.
+            schedule.creation_date = schedule.last_modified_date = self._clock().timestamp()
             self._follow_schedule(backend, schedule)
             return schedule
 
@@ -162,6 +164,7 @@ class ScheduleHooks:
             name = response.uri.split("?")[0].split("/")[-1]
             schedule = backend.get_schedule(response._get_param("GroupName"), name)
             schedule.action_after_completion = response._get_param("ActionAfterCompletion")
+            schedule.last_modified_date = self._clock().timestamp()
             self._follow_schedule(backend, schedule)
             return answer
 
@@ -183,7 +186,9 @@ class ScheduleHooks:
                 error = JsonRESTError("ConflictException", f"Schedule group {name} already exists.")
                 error.code = 409
                 raise error
-            return original(backend, name, tags or [])
+            group = original(backend, name, tags or [])
+            group.created_on = group.last_modified = self._clock().timestamp()
+            return group
 
         return create_schedule_group
 

@@ -224,7 +224,32 @@ def test_statistics(bench: Bench, statistic: str, threshold: float, expected: st
     bench.put(10.0, 40.0)
     values = [{"MetricName": "load", "StatisticValues": {"SampleCount": 2, "Sum": 60, "Minimum": 20, "Maximum": 40}}]
     bench.cloudwatch.put_metric_data(Namespace="App", MetricData=values)
+    bench.clock.advance(minutes=1)
     assert bench.state() == expected
+
+
+@pytest.mark.parametrize(
+    ("statistic", "comparison", "values", "expected"),
+    [
+        ("Sum", "GreaterThanThreshold", (40.0, 20.0), ["INSUFFICIENT_DATA", "ALARM", "ALARM"]),
+        ("Sum", "LessThanThreshold", (40.0, 20.0), ["INSUFFICIENT_DATA", "OK", "OK"]),
+        ("Sum", "LessThanThreshold", (40.0, 5.0), ["INSUFFICIENT_DATA", "INSUFFICIENT_DATA", "ALARM"]),
+        ("Maximum", "GreaterThanThreshold", (40.0, 60.0), ["INSUFFICIENT_DATA", "ALARM", "ALARM"]),
+        ("Minimum", "LessThanThreshold", (40.0, 60.0), ["ALARM", "ALARM", "ALARM"]),
+        ("Minimum", "GreaterThanThreshold", (60.0, 60.0), ["INSUFFICIENT_DATA", "INSUFFICIENT_DATA", "ALARM"]),
+        ("Average", "GreaterThanThreshold", (60.0, 20.0), ["ALARM", "OK", "OK"]),
+    ],
+)
+def test_the_current_period_counts_when_nothing_that_comes_can_undo_it(
+    bench: Bench, statistic: str, comparison: str, values: tuple[float, float], expected: list[str]
+) -> None:
+    bench.alarm(Statistic=statistic, ComparisonOperator=comparison)
+    states = []
+    for value in values:
+        bench.put(value)
+        states.append(bench.state())
+    bench.clock.advance(seconds=50)
+    assert [*states, bench.state()] == expected
 
 
 def test_percentiles_and_too_few_data_for_them(bench: Bench) -> None:
@@ -340,6 +365,8 @@ def test_expressions(bench: Bench, expression: str, expected: str) -> None:
     bench.alarm(Metrics=_metrics(expression))
     bench.put(6.0, name="errors")
     bench.put(10.0, name="calls")
+    assert bench.state() == "INSUFFICIENT_DATA"
+    bench.clock.advance(seconds=50)
     assert bench.state() == expected
 
 

@@ -258,6 +258,8 @@ def test_groups_updates_and_states(bench: Bench) -> None:
         Name="tick", GroupName="team", ScheduleExpression="cron(0/30 * * * ? *)", FlexibleTimeWindow=OFF, Target=target
     )
     described = scheduler.get_schedule(Name="tick", GroupName="team")
+    assert described["CreationDate"] == scheduler.get_schedule_group(Name="team")["CreationDate"] == START
+    assert described["LastModificationDate"] == START + timedelta(hours=1)
     assert described["State"] == "ENABLED"
     assert described.get("ActionAfterCompletion") is None
     bench.clock.advance(hours=1)
