@@ -44,8 +44,8 @@ class Announcement:
         """What has to be different for a change to be announced."""
         return (entity.status, *(entity.body.get(member) for member in (f"{self.noun}Status", *self.watched)))
 
-    def detail(self, entity: Entity, tags: Mapping[str, str]) -> dict[str, Json]:
-        """The event's detail, in the shape of the Describe answer."""
+    def detail(self, entity: Entity) -> dict[str, Json]:
+        """The event's detail, in the shape of the Describe answer; without tags."""
         shape = sagemaker_model().operation_model(f"Describe{self.noun}").output_shape
         name = entity.name.split("/", 1)[-1] if entity.kind is Kind.RECORD else entity.name
         described: dict[str, Json] = {
@@ -62,7 +62,7 @@ class Announcement:
         detail: dict[str, Json] = shown(described, shape, self.times)
         if self.upper:
             detail[f"{self.noun}Status"] = _upper(str(detail.get(f"{self.noun}Status", "")))
-        return {**detail, "Tags": dict(tags)} if self.tagged else detail
+        return detail
 
 
 def shown(value: Json, shape: Shape, times: TimeForm) -> Json:

@@ -10,6 +10,7 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events import announcements
 from mlops_sm.emulator.events.delivery import Deliveries
+from mlops_sm.emulator.events.letters import BusEvent
 from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 from mlops_sm.engine import ExecutionStatus
@@ -55,7 +56,7 @@ class Announcer:
     """A listener of the store.
 
     Args:
-        store: Knows tags and definitions.
+        store: Knows definitions.
         deliveries: Takes the events.
         now: Epoch seconds.
     """
@@ -80,8 +81,13 @@ class Announcer:
             return
         if before is not None and announcement.signature(before) == announcement.signature(after):
             return
-        tags = {tag["Key"]: tag["Value"] for tag in self._store.tags(after.arn)}
-        self._announce(after.scope, announcement.detail_type, [after.arn], announcement.detail(after, tags))
+        self._announce(
+            after.scope,
+            announcement.detail_type,
+            [after.arn],
+            announcement.detail(after),
+            tags_of=after.arn if announcement.tagged else "",
+        )
 
     def step_changed(self, execution: str, before: str | None, body: Mapping[str, Json]) -> None:
         """Announce a step's change of status."""
@@ -94,9 +100,11 @@ class Announcer:
         detail = announcements.step_detail(execution, before, body, kind)
         self._announce(entity.scope, announcements.STEP, [announcements.pipeline_arn(execution), execution], detail)
 
-    def _announce(self, scope: Scope, detail_type: str, resources: list[str], detail: Mapping[str, Json]) -> None:
+    def _announce(
+        self, scope: Scope, detail_type: str, resources: list[str], detail: Mapping[str, Json], *, tags_of: str = ""
+    ) -> None:
         event = envelope(scope, "aws.sagemaker", detail_type, resources=resources, detail=detail, seconds=self._now())
-        self._deliveries.event(scope, event)
+        self._deliveries.send([BusEvent(scope=scope, event=event, tags_of=tags_of)])
 
     def _kinds_of(self, execution: Entity) -> dict[str, str]:
         """The kinds of an execution's steps by name."""

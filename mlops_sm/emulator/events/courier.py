@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, assert_never
 
 from mlops_sm.definition.document import Json
@@ -27,6 +28,10 @@ Bury = Callable[[Invocation, UndeliveredError, float], Postponed | list[Letter]]
 """What becomes of an asynchronous call that failed, at an epoch second."""
 
 
+Tags = Callable[[str], list[dict[str, str]]]
+"""The tags of an ARN."""
+
+
 class LocalCourier:
     """Delivers everything inside this account.
 
@@ -35,13 +40,15 @@ class LocalCourier:
         targets: Calls targets.
         invoke: Runs functions.
         bury: Decides about their failures.
+        tags: The tags of a thing of SageMaker.
     """
 
-    def __init__(self, rules: Rules, targets: Targets, invoke: Invoke, bury: Bury) -> None:
+    def __init__(self, rules: Rules, targets: Targets, invoke: Invoke, bury: Bury, tags: Tags) -> None:
         self._rules = rules
         self._targets = targets
         self._invoke = invoke
         self._bury = bury
+        self._tags = tags
 
     def deliver(self, number: int, letter: Letter) -> list[Letter]:
         """Deliver a letter; returns what that sets off.
@@ -51,7 +58,7 @@ class LocalCourier:
         """
         match letter:
             case BusEvent():
-                return list(self._rules.matching(letter))
+                return list(self._rules.matching(self._tagged(letter)))
             case TargetCall():
                 return self._targets.call(number, letter)
             case Invocation():
@@ -61,6 +68,12 @@ class LocalCourier:
                 return []
             case _:
                 assert_never(letter)
+
+    def _tagged(self, letter: BusEvent) -> BusEvent:
+        if not letter.tags_of:
+            return letter
+        tags = {tag["Key"]: tag["Value"] for tag in self._tags(letter.tags_of)}
+        return replace(letter, event={**letter.event, "detail": {**letter.event["detail"], "Tags": tags}}, tags_of="")
 
     def again(self, letter: Letter, error: UndeliveredError, now: float) -> Postponed | list[Letter]:
         """What becomes of a letter that could not be delivered."""

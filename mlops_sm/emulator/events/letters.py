@@ -19,12 +19,15 @@ class BusEvent:
         scope: Whose bus.
         event: The whole event, envelope and detail.
         bus: The bus's name.
+        tags_of: ARN of the thing whose tags the detail shows; empty when it shows none. They are looked up when the
+            event is delivered: whoever makes a thing tags it a moment later.
         hops: How many buses have passed it on.
     """
 
     scope: Scope
     event: Mapping[str, Json]
     bus: str = "default"
+    tags_of: str = ""
     hops: int = 0
 
 

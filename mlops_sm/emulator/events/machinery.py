@@ -59,7 +59,8 @@ class Machinery:
         self._functions = Functions(folder)
         calls = FunctionCalls(self._functions, clients, endpoint, now)
         self.rules = Rules(now)
-        self.courier = LocalCourier(self.rules, Targets(clients, sagemaker, changing), calls.invoke, calls.bury)
+        targets = Targets(clients, sagemaker, changing)
+        self.courier = LocalCourier(self.rules, targets, calls.invoke, calls.bury, store.tags)
         self.announcer = Announcer(store, deliveries, now)
         self.pollers = Pollers(calls, clients)
         self.answering: Mapping[str, Callable[[Arrival], Answer | None]] = {

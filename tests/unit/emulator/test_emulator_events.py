@@ -179,7 +179,7 @@ def test_jobs_are_announced_as_they_go_on(bus: Bus) -> None:
     assert secondary[-1] == "Completed"
     assert "Training" in secondary
     assert [detail["TrainingJobStatus"] for detail in trained][-1] == "Completed"
-    assert trained[-1]["Tags"] == {"k": "v"}
+    assert [detail["Tags"] for detail in trained] == [{"k": "v"}] * len(trained)
     assert trained[-1]["ModelArtifacts"]["S3ModelArtifacts"].endswith("/model.tar.gz")
 
 
@@ -190,6 +190,36 @@ def test_a_failed_job_says_why(bus: Bus) -> None:
     (event,) = bus.heard()
     described = bus.account.sagemaker.describe_processing_job(ProcessingJobName="job")
     assert event["detail"]["FailureReason"] == described["FailureReason"]
+
+
+def test_records_are_announced_by_their_family(bus: Bus) -> None:
+    """Source: "SageMaker model card state change", "feature group state change" of the SageMaker developer guide."""
+    bus.rule({"source": ["aws.sagemaker"]}, {"Arn": bus.queue()})
+    sagemaker = bus.account.sagemaker
+    sagemaker.create_model_card(
+        ModelCardName="card", Content="{}", ModelCardStatus="Draft", Tags=[{"Key": "k", "Value": "v"}]
+    )
+    sagemaker.update_model_card(ModelCardName="card", ModelCardStatus="Approved")
+    sagemaker.update_model_card(ModelCardName="card", Content='{"x": 1}')
+    sagemaker.create_feature_group(
+        FeatureGroupName="features",
+        RecordIdentifierFeatureName="id",
+        EventTimeFeatureName="time",
+        FeatureDefinitions=[{"FeatureName": name, "FeatureType": "String"} for name in ("id", "time")],
+        OnlineStoreConfig={"EnableOnlineStore": True},
+    )
+    sagemaker.create_model(
+        ModelName="model", PrimaryContainer={"Image": "python:3.11"}, ExecutionRoleArn=bus.account.role
+    )
+    told = [(event["detail-type"].removeprefix("SageMaker "), event["detail"]) for event in bus.heard()]
+    cards = [detail for kind, detail in told if kind == "Model Card State Change"]
+    assert [card["ModelCardStatus"] for card in cards] == ["Draft", "Approved"]
+    assert [card["ModelCardName"] for card in cards] == ["card", "card"]
+    assert cards[0]["Tags"] == {"k": "v"}
+    (group,) = [detail for kind, detail in told if kind == "Feature Group State Change"]
+    assert (group["FeatureGroupName"], group["OnlineStoreConfig"]["EnableOnlineStore"]) == ("features", True)
+    (model,) = [detail for kind, detail in told if kind == "Model State Change"]
+    assert model["ModelName"] == "model"
 
 
 def test_without_a_rule_nothing_is_written(account: Any, state: Path) -> None:
