@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -395,6 +398,55 @@ def test_missing_and_double_names(bench: Bench) -> None:
     assert refused(lambda: bench.schedule("s", "cron(0 0 1 1 ? *)"))[0] == "ConflictException"
 
 
+def test_every_account_and_region_has_its_own(bench: Bench) -> None:
+    assumed = bench.client("sts").assume_role(RoleArn="arn:aws:iam::222222222222:role/other", RoleSessionName="test")
+    keys = assumed["Credentials"]
+
+    def there(service: str) -> Any:
+        return bench.local.session()._session.create_client(
+            service,
+            region_name="eu-west-1",
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+        )
+
+    sqs, events, scheduler, cloudwatch = (there(name) for name in ("sqs", "events", "scheduler", "cloudwatch"))
+    url = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    queue = "arn:aws:sqs:eu-west-1:222222222222:heard"
+    rule = events.put_rule(Name="tick", ScheduleExpression="rate(1 hour)")["RuleArn"]
+    assert rule == "arn:aws:events:eu-west-1:222222222222:rule/tick"
+    events.put_targets(Rule="tick", Targets=[{"Id": "1", "Arn": queue, "InputPath": "$.resources"}])
+    scheduler.create_schedule(
+        Name="once",
+        ScheduleExpression="at(2026-11-24T12:30:00)",
+        FlexibleTimeWindow=OFF,
+        Target={"Arn": queue, "RoleArn": ROLE, "Input": "<aws.scheduler.schedule-arn>"},
+    )
+    events.put_rule(Name="alarms", EventPattern='{"detail": {"state": {"value": ["ALARM"]}}}')
+    events.put_targets(Rule="alarms", Targets=[{"Id": "1", "Arn": queue, "InputPath": "$.resources"}])
+    cloudwatch.put_metric_alarm(
+        AlarmName="high",
+        Namespace="App",
+        MetricName="load",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    cloudwatch.put_metric_data(Namespace="App", MetricData=[{"MetricName": "load", "Value": 2.0}])
+    bench.clock.advance(hours=1)
+    assert bench.heard() == []
+    assert bench.client("events").list_rules()["Rules"] == []
+    found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in found] == [
+        '["arn:aws:cloudwatch:eu-west-1:222222222222:alarm:high"]',
+        "arn:aws:scheduler:eu-west-1:222222222222:schedule/default/once",
+        f'["{rule}"]',
+    ]
+
+
 # ---------------------------------------------------------------------- the account is closed and opened again
 
 
@@ -414,6 +466,32 @@ def test_schedules_go_on_in_their_rhythm_and_make_up_for_nothing(tmp_path: Path)
         assert bench.heard() == ['"rule"']
         bench.clock.advance(minutes=2)
         assert bench.heard() == ["cron", '"rule"']
+
+
+def test_what_was_acknowledged_outlives_the_process(tmp_path: Path) -> None:
+    script = f"""
+import os, pathlib, signal
+from datetime import datetime
+from mlops_sm.emulator import LocalAccount
+from mlops_sm.emulator.clock import Clock
+clock = Clock(frozen=datetime.fromisoformat("{START.isoformat()}"))
+account = LocalAccount.open(pathlib.Path({str(tmp_path)!r}), clock=clock)
+queue = "arn:aws:sqs:us-east-1:123456789012:heard"
+account.client("sqs").create_queue(QueueName="heard")
+account.client("events").put_rule(Name="tick", ScheduleExpression="rate(45 minutes)")
+account.client("events").put_targets(Rule="tick", Targets=[{{"Id": "1", "Arn": queue, "Input": '"rule"'}}])
+account.client("scheduler").create_schedule(Name="once", ScheduleExpression="at(2026-11-24T13:00:00)",
+    FlexibleTimeWindow={{"Mode": "OFF"}}, Target={{"Arn": queue, "RoleArn": "{ROLE}", "Input": "schedule"}})
+clock.advance(minutes=30)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with LocalAccount.open(tmp_path, clock=Clock(frozen=START)) as local:
+        bench = Bench(local)
+        assert local.clock() == START + timedelta(minutes=30)
+        bench.clock.advance(minutes=30)
+        assert bench.heard() == ['"rule"', "schedule"]
 
 
 def test_nothing_fires_twice_when_the_account_is_opened_again(tmp_path: Path) -> None:
