@@ -47,6 +47,7 @@ class Family:
         what: What it is here and what is different from AWS, for the document of fidelity.
         key: Members that name one; ``<name>Name`` when empty.
         generated: What the id starts with that the account makes; then `key` is the id's member.
+        upper: Whether the rest of that id is in upper case.
         unique: A member that no two may share although it is not the key.
         arn: The member that holds the ARN; ``<name>Arn`` when empty.
         owner: Family and key member of what it belongs to.
@@ -74,6 +75,7 @@ class Family:
     what: str
     key: tuple[str, ...] = ()
     generated: str = ""
+    upper: bool = False
     unique: str = ""
     arn: str = ""
     owner: tuple[str, str] | None = None
@@ -202,7 +204,8 @@ def operations_of(family: Family) -> dict[str, Operation]:
         _own(call, family)
         body = {**family.members, **call.members(), **family.made(call)}
         if family.generated:
-            name = f"{family.generated}{call.service.new_id(12)}"
+            identity = call.service.new_id(12)
+            name = f"{family.generated}{identity.upper() if family.upper else identity}"
             if family.key[0] != family.arn_member:
                 body[family.key[0]] = name
         else:

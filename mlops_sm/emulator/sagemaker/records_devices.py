@@ -7,8 +7,9 @@ from typing import Final
 
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
+from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.sagemaker.records import (
-    NOT_FOUND,
+    INVALID,
     Family,
     describe_record,
     find_record,
@@ -17,7 +18,7 @@ from mlops_sm.emulator.sagemaker.records import (
     records_below,
 )
 from mlops_sm.emulator.sagemaker.records_lists import list_records
-from mlops_sm.emulator.service import Call, Operation, modelled
+from mlops_sm.emulator.service import Call, Operation
 from mlops_sm.emulator.store import Entity
 
 _DEVICES: Final = "Device"
@@ -27,6 +28,7 @@ FLEETS: Final = Family(
     resource="device-fleet",
     what="A register of devices: nothing is packaged for them or sent to them, and IoT has no role aliases here",
     children=(_DEVICES,),
+    missing=(INVALID, "No devicefleet with name: {name} was found."),
     refused=("EnableIotRoleAlias",),
     descending=True,
 )
@@ -92,7 +94,7 @@ def _device(call: Call, name: str) -> Entity:
     fleet = call.request["DeviceFleetName"]
     device = record_of(call.store, call.scope, _DEVICES, f"{fleet}/{name}")
     if device is None:
-        raise modelled(call, NOT_FOUND, f"Device {name} does not exist in fleet {fleet}.")
+        raise invalid(f"No device with name: {name} was found in devicefleet: {fleet}.")
     return device
 
 

@@ -1,4 +1,8 @@
-"""Which families of SageMaker's resources are records here, and what each leaves out."""
+"""Which families of SageMaker's resources are records here, and what each leaves out.
+
+What is said of names that nobody has is what a client looks for that has to tell it from other errors: Terraform's
+provider for AWS (hashicorp/terraform-provider-aws, internal/service/sagemaker).
+"""
 
 from __future__ import annotations
 
@@ -77,7 +81,7 @@ _FAMILIES: Final = (
         what="A record: nothing is cloned",
         changes=records_rules.code_repository_changes,
         duplicate=(INVALID, "Cannot create a duplicate code repository: {arn}"),
-        missing=(INVALID, "Could not find code repository {arn}."),
+        missing=(INVALID, "Cannot find CodeRepository: {arn}"),
         sort="Name",
     ),
     _job_definition("DataQuality"),
@@ -135,6 +139,7 @@ _FAMILIES: Final = (
         what="A record: no MLflow runs behind it, so it has no URL",
         key=("Arn",),
         generated="app-",
+        upper=True,
         unique="Name",
         arn="Arn",
         members={
@@ -227,7 +232,7 @@ _FAMILIES: Final = (
         changes=records_rules.workforce_changes,
         free=records_rules.free_workforce,
         duplicate=(INVALID, "Workforce {arn} already exists."),
-        missing=(INVALID, "Workforce {arn} does not exist."),
+        missing=(INVALID, "No workforce found in account with name {name}"),
         wrapped="Workforce",
         descending=True,
         times=_DATES,
@@ -237,7 +242,7 @@ _FAMILIES: Final = (
         resource="workteam/private-crowd",
         what=_HUMANS,
         made=records_rules.workteam,
-        missing=(INVALID, "Workteam {arn} does not exist."),
+        missing=(INVALID, "The work team {arn} does not exist."),
         wrapped="Workteam",
         times=_DATES,
     ),

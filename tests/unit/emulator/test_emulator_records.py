@@ -5,6 +5,7 @@ The requests are the smallest that botocore's model takes; the answers are check
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -182,11 +183,38 @@ def test_a_record_through_its_life(operations: Any, family: str) -> None:
     operations(f"Delete{family}", **key)
     code, _ = operations.refused(f"Describe{family}", **key)
     errors = {error.name for error in sagemaker_model().operation_model(f"Describe{family}").error_shapes}
-    # A family whose Describe documents no error answers with the one that every operation has.
-    assert code == ("ResourceNotFound" if "ResourceNotFound" in errors else "ValidationException")
+    # A family whose Describe documents no error answers with the one that every operation has; so do device fleets.
+    found = "ResourceNotFound" in errors and family != "DeviceFleet"
+    assert code == ("ResourceNotFound" if found else "ValidationException")
     assert [value for value in operations(f"List{plural}").values() if isinstance(value, list)] == [[]]
     code, _ = operations.refused(f"Delete{family}", **key)
     assert code in {"ResourceNotFound", "ValidationException"}
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "words"),
+    [
+        ("CodeRepository", {"CodeRepositoryName": "x"}, "Cannot find CodeRepository"),
+        ("DeviceFleet", {"DeviceFleetName": "x"}, "No devicefleet with name"),
+        ("Device", {"DeviceFleetName": "x", "DeviceName": "y"}, "No device with name"),
+        ("EndpointConfig", {"EndpointConfigName": "x"}, "Could not find endpoint configuration"),
+        ("Project", {"ProjectName": "x"}, "does not exist"),
+        ("Algorithm", {"AlgorithmName": "x"}, "does not exist"),
+        ("Workforce", {"WorkforceName": "x"}, "No workforce"),
+        ("Workteam", {"WorkteamName": "x"}, "The work team"),
+    ],
+)
+def test_what_is_said_of_a_name_that_nobody_has(operations: Any, family: str, key: dict[str, str], words: str) -> None:
+    """As Terraform's provider for AWS looks for it (internal/service/sagemaker of hashicorp/terraform-provider-aws)."""
+    code, message = operations.refused(f"Describe{family}", **key)
+    assert (code, words in message) == ("ValidationException", True)
+
+
+def test_ids_are_as_the_service_makes_them(operations: Any) -> None:
+    app = operations("CreateMlflowApp", **REQUESTS["MlflowApp"])["Arn"].rsplit("/", 1)[-1]
+    assert re.fullmatch(r"app-[A-Z0-9]{12}", app)
+    assert re.fullmatch(r"d-[a-z0-9]{12}", operations("CreateDomain", **REQUESTS["Domain"])["DomainId"])
+    assert re.fullmatch(r"p-[a-z0-9]{12}", operations("CreateProject", **REQUESTS["Project"])["ProjectId"])
 
 
 def test_the_table_has_the_operations_of_the_model() -> None:
