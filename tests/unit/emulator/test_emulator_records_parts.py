@@ -281,7 +281,7 @@ class TestDevices:
         assert report["DeviceStats"] == {"ConnectedDeviceCount": 0, "RegisteredDeviceCount": 2}
         assert operations.refused("DeleteDeviceFleet", DeviceFleetName="fleet")[0] == "ResourceInUse"
         operations("DeregisterDevices", DeviceFleetName="fleet", DeviceNames=["one", "two"])
-        assert operations.refused("DescribeDevice", **about)[0] == "ResourceNotFound"
+        assert operations.refused("DescribeDevice", **about)[0] == "ValidationException"
         operations("DeleteDeviceFleet", DeviceFleetName="fleet")
 
 
