@@ -70,7 +70,6 @@ _PLATFORM: Final = Ignored(
     "W408", "Platform settings (warm pools, placement, remote debugging, health checks, retries)"
 )
 _FAST_FILE: Final = Ignored("W409", "FastFile mode: the data is copied before the job starts, as in File mode")
-_CONTINUOUS: Final = Ignored("W410", "S3UploadMode Continuous: outputs are uploaded at the end of the job")
 _GZIP: Final = Ignored("W411", "Gzip compression of inputs: files arrive as they are, as in File mode on AWS")
 _SHUFFLE: Final = Ignored("W412", "ShuffleConfig: the order of files is that of their keys")
 CACHE: Final = Ignored("W413", "CacheConfig: every step runs; results of earlier executions are not reused")
@@ -123,7 +122,7 @@ _PROCESSING: Final[Mapping[str, Member]] = {
     "ProcessingOutputConfig.Outputs[].OutputName": Member(HONOURED),
     "ProcessingOutputConfig.Outputs[].AppManaged": Member(HONOURED),
     "ProcessingOutputConfig.Outputs[].S3Output": Member(HONOURED),
-    "ProcessingOutputConfig.Outputs[].S3Output.S3UploadMode": Member(HONOURED, {"Continuous": _CONTINUOUS}),
+    "ProcessingOutputConfig.Outputs[].S3Output.S3UploadMode": Member(HONOURED),
     "ProcessingOutputConfig.Outputs[].FeatureStoreOutput": Member(_FEATURE_STORE),
     "ProcessingOutputConfig.KmsKeyId": Member(_KEYS),
     "ProcessingResources.ClusterConfig": Member(_HARDWARE),

@@ -11,6 +11,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.isolation.layer import ML, SCRATCH
 from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending, run_command
+from mlops_sm.local.jobs.continuous import ContinuousUpload
 from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
@@ -19,6 +20,7 @@ from mlops_sm.local.jobs.transfer import download, upload
 from mlops_sm.local.site import Site
 
 _PROCESSING: Final = f"{ML}/processing"
+_CONTINUOUS: Final = "Continuous"
 _MESSAGE: Final = "output/message"
 _MAX_MESSAGE: Final = 1024
 """Characters of /opt/ml/output/message that become ExitMessage."""
@@ -63,17 +65,22 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
     folder.write_json("config/resourceconfig.json", {"current_host": HOST, "hosts": [HOST]})
     run.check_stop()
     run.on_status("Processing", "Processing")
-    ending = run_command(_command(request, site), folder, site, stop=run.stop, scanner=MetricScanner((), site.clock))
+    at_end = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") != _CONTINUOUS]
+    always = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") == _CONTINUOUS]
+    scanner = MetricScanner((), site.clock)
+    with ContinuousUpload(site.store, [(_local(end, folder), end["S3Uri"]) for end in always]) as continuous:
+        ending = run_command(_command(request, site), folder, site, stop=run.stop, scanner=scanner)
     message = folder.read_text(_MESSAGE, _MAX_MESSAGE)
     status, reason = _verdict(ending, message, folder)
-    if status is JobStatus.COMPLETED:
-        run.on_status("Uploading", "Uploading outputs")
-        try:
-            for output in outputs:
-                destination = output["S3Output"]
-                upload(site.store, _local(destination, folder), destination["S3Uri"])
-        except JobFailureError as error:
-            status, reason = JobStatus.FAILED, error.reason
+    try:
+        # However the job ended.
+        continuous.finish()
+        if status is JobStatus.COMPLETED:
+            run.on_status("Uploading", "Uploading outputs")
+            for end in at_end:
+                upload(site.store, _local(end, folder), end["S3Uri"])
+    except JobFailureError as error:
+        status, reason = JobStatus.FAILED, reason or error.reason
     return run.outcome(status, ending, reason, exit_message=message or None)
 
 

@@ -85,7 +85,7 @@ def upload(store: ObjectStore, source: Path, uri: str) -> int:
     with as_job_failure("Artifact upload failed", source):
         target = parse_s3_uri(uri)
         count = 0
-        for path in _regular_files(source):
+        for path in regular_files(source):
             store.store(path, target.bucket, target.join(path.relative_to(source).as_posix()).key)
             count += 1
         return count
@@ -100,6 +100,16 @@ def upload_file(store: ObjectStore, source: Path, uri: str) -> None:
     with as_job_failure("Artifact upload failed", source):
         target = parse_s3_uri(uri)
         store.store(source, target.bucket, target.key)
+
+
+def regular_files(source: Path) -> Iterator[Path]:
+    """Every file of a folder and its folders that is no symbolic link, in order."""
+    for folder, folders, names in os.walk(source):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
 
 
 def relative_name(key: str, prefix: str) -> str:
@@ -152,15 +162,6 @@ def _safe(relative: str) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or "\0" in relative or not path.parts:
         raise JobFailureError(f"ClientError: Data download failed: key {relative!r} leads out of the input's folder")
     return path
-
-
-def _regular_files(source: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not path.is_symlink():
-                yield path
 
 
 @contextmanager

@@ -169,6 +169,12 @@ def bench(site: Site, store: MemoryStore) -> Bench:
 
 
 @pytest.fixture
+def make_bench() -> type[Bench]:
+    """Makes what runs jobs at another site."""
+    return Bench
+
+
+@pytest.fixture
 def either_bench(either_site: Site, store: MemoryStore) -> Bench:
     """Runs jobs, once cold and once warm."""
     return Bench(either_site, store)

@@ -178,12 +178,11 @@ def test_settings_that_change_nothing_are_not_mentioned(quiet: str, members: dic
     assert check(training(**members)) == [], quiet
 
 
-def test_continuous_uploads_fast_files_and_caching_are_mentioned() -> None:
-    outputs = {"Outputs": [{"S3Output": {"S3UploadMode": "Continuous"}}]}
+def test_fast_files_and_caching_are_mentioned() -> None:
     algorithm = {"TrainingImage": PYTHON, "TrainingInputMode": "FastFile"}
     cached = step("Cached", StepKind.MODEL, {}, cache=CachePolicy(enabled=True, expire_after="P1D"))
-    problems = check(processing(ProcessingOutputConfig=outputs), training(AlgorithmSpecification=algorithm), cached)
-    assert codes(problems) == ["W409", "W410", "W413"]
+    problems = check(training(AlgorithmSpecification=algorithm), cached)
+    assert codes(problems) == ["W409", "W413"]
 
 
 def test_what_a_pipeline_says_of_mlflow_is_mentioned() -> None:

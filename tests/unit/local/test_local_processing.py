@@ -18,6 +18,7 @@ import pytest
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.jobs import JobStatus, log_path
 from mlops_sm.local.site import Site
+from mlops_sm.testing.stores import MemoryStore
 
 OUT = "/opt/ml/processing/output"
 
@@ -129,10 +130,51 @@ def test_app_managed_data_is_left_to_the_container(bench: Any, store: Any) -> No
     assert bench.log() == "False\n"
 
 
-def test_continuous_outputs_are_uploaded_at_the_end(bench: Any, store: Any) -> None:
-    outcome = bench.process(f"open('{OUT}/a', 'w').write('x')", outputs=[output(mode="Continuous")])
-    assert outcome.status is JobStatus.COMPLETED
+class WatchingStore(MemoryStore):
+    """An S3 that puts a file before the running job as soon as an object is there."""
+
+    def __init__(self, bucket: str, wanted: str) -> None:
+        super().__init__(bucket)
+        self._wanted = wanted
+        self.sign: Path | None = None
+
+    def store(self, source: Path, bucket: str, key: str) -> None:
+        """Make a file the content of an object."""
+        super().store(source, bucket, key)
+        if key == self._wanted and self.sign is not None:
+            self.sign.touch()
+
+
+_UNTIL_SEEN = f"""
+import os, sys, time
+open('{OUT}/a', 'w').write('x')
+give_up = time.monotonic() + 60
+while not os.path.exists('/opt/ml/processing/sign') and time.monotonic() < give_up:
+    time.sleep(0.05)
+open('{OUT}/b', 'w').write(str(os.path.exists('/opt/ml/processing/sign')))
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("code", "status"), [("0", JobStatus.COMPLETED), ("1", JobStatus.FAILED)])
+def test_continuous_outputs_are_uploaded_while_the_job_runs_and_however_it_ends(
+    site: Site, make_bench: Any, code: str, status: JobStatus
+) -> None:
+    store = WatchingStore("bucket", "out/a")
+    bench = make_bench(replace(site, store=store), store)
+    store.sign = site.jobs / "job/ml/processing/sign"
+    outcome = bench.process(_UNTIL_SEEN, arguments=[code], outputs=[output(mode="Continuous")])
+    assert outcome.status is status
     assert store.get("s3://bucket/out/a") == b"x"
+    assert store.get("s3://bucket/out/b") == b"True", "the job saw its first output in S3"
+
+
+def test_continuous_outputs_of_a_job_that_fails_do_not_hide_why(bench: Any) -> None:
+    script = f"import sys\nopen('{OUT}/a', 'w')\nsys.exit(3)"
+    outcome = bench.process(script, outputs=[output("s3://no-such/data", mode="Continuous")])
+    assert outcome.failure_reason == "AlgorithmError: See job logs for more information, exit code: 3"
+    outcome = bench.process(f"open('{OUT}/a', 'w')", outputs=[output("s3://no-such/data", mode="Continuous")])
+    assert outcome.failure_reason.startswith("ClientError: Artifact upload failed: NoSuchBucket")
 
 
 def test_a_job_that_exits_3(either_bench: Any, store: Any) -> None:
