@@ -22,8 +22,9 @@ from mlops_sm.emulator.store import Scope
 from mlops_sm.emulator.uploads import is_upload, receive
 
 _SAGEMAKER: Final = "sagemaker"
-_S3_WRITERS: Final = frozenset({"s3-control", "cloudformation"})
+_S3_WRITERS: Final = frozenset({"s3-control", "s3tables", "cloudformation", "firehose", "athena"})
 """Other services of moto that change S3's state."""
+_S3_EXPORT: Final = ("cloudwatch-logs", "CreateExportTask")
 _WITHOUT_S3: Final = frozenset({"iam", "cloudwatch-logs", "sts"})
 """Services of moto that never look at S3."""
 _LENT: Final = frozenset({"GetObject", "CopyObject", "UploadPartCopy"})
@@ -86,14 +87,15 @@ class AccountFront:
         return answered if amend is None or answered is None else amend(arrival, answered)
 
     def _moto(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
-        if arrival.service not in _WITHOUT_S3:
+        exports = (arrival.service, arrival.operation) == _S3_EXPORT
+        if exports or arrival.service not in _WITHOUT_S3:
             self._storage.mirror()
         try:
             if is_upload(arrival):
                 return self._uploaded(arrival)
             if arrival.service == "s3":
                 return self._s3(arrival, forward)
-            if arrival.service in _S3_WRITERS and arrival.method not in _READS:
+            if exports or (arrival.service in _S3_WRITERS and arrival.method not in _READS):
                 with self._storage.mirror().changing():
                     return forward()
             match effect(arrival):

@@ -7,6 +7,7 @@ moves.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections import Counter
@@ -26,6 +27,8 @@ from moto.logs.models import LogStream
 from moto.s3.models import FakeBucket
 from moto.sns.models import Topic
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
+
+from mlops_sm.emulator.backends.pickling import Resolver, pickled, service_of, unpickled
 
 ACCOUNT = "123456789012"
 
@@ -95,6 +98,21 @@ def test_a_module_has_one_dictionary_of_backends() -> None:
             )
     assert set(found.values()) == {1}
     assert len(found) == 8
+
+
+@pytest.mark.slow
+def test_every_backend_of_moto_can_be_kept() -> None:
+    """Fresh ones; what a service makes of requests is for the tests of that service."""
+    for module in pkgutil.iter_modules(moto.__path__):
+        if not module.ispkg or importlib.util.find_spec(f"moto.{module.name}.models") is None:
+            continue
+        for backends in vars(importlib.import_module(f"moto.{module.name}.models")).values():
+            if isinstance(backends, BackendDict) and service_of(backends.backend) == module.name:
+                there = backends[ACCOUNT]
+                backend = there["us-east-1" if "us-east-1" in there else "aws"]
+                state = pickled(vars(backend))
+                resolver = Resolver(str, lambda kind, label: [])
+                assert unpickled(state, resolver).keys() == vars(backend).keys()
 
 
 def test_every_request_visits_iam_through_two_functions() -> None:

@@ -158,6 +158,25 @@ def _lambda(module: str, name: str, number: int, cells: tuple[Value, ...]) -> Va
     return types.FunctionType(found, vars(_moto_module(module)), "<lambda>", None, closure)
 
 
+def _factory(module: str, name: str) -> Value:
+    """A function of moto's that takes nothing: what a defaultdict calls for a value."""
+    found: Value = _moto_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not _is_factory(found):
+        raise pickle.UnpicklingError(f"{module}.{name} does not belong into a backend's state")
+    return found
+
+
+def _is_factory(value: Value) -> bool:
+    return (
+        isinstance(value, types.FunctionType)
+        and value.__module__.startswith("moto.")
+        and not value.__code__.co_argcount
+        and "<" not in value.__qualname__
+    )
+
+
 def _backend(service: str, account: str, region: str) -> Value:
     """Stands for a backend, or all of an account or a service, in another's state; see `_Unpickler`."""
     raise NotImplementedError(f"{service} {account} {region} is read by the keeper only")
@@ -277,6 +296,8 @@ class _Pickler(pickle.Pickler):
     def _global(self, value: Value) -> Value:
         if isinstance(value, types.FunctionType) and value.__name__ == "<lambda>":
             return _reduce_lambda(value)
+        if _is_factory(value):
+            return _factory, (value.__module__, value.__qualname__)
         if _is_allowed(value.__module__, value.__qualname__, value):
             return NotImplemented
         raise pickle.PicklingError(f"{value.__module__}.{value.__qualname__} has no place in a backend's state")
@@ -354,6 +375,7 @@ _OURS: Final = (
     _fill_default_dict,
     _method,
     _lambda,
+    _factory,
     _backend,
     _bucket,
     shelves.shelf,

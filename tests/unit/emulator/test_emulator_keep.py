@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -273,6 +275,48 @@ def test_a_stack_and_what_it_made(open_account: Open) -> None:
     account.client("cloudformation").delete_stack(StackName="s")
     account = open_account()
     assert account.client("sns").list_topics()["Topics"] == []
+
+
+def test_what_another_service_writes_to_s3_stays(open_account: Open) -> None:
+    account = open_account()
+    bucket = f"arn:aws:s3:::{account.bucket}"
+    streams, logs = account.client("firehose"), account.client("logs")
+    destination = {"RoleARN": account.role, "BucketARN": bucket, "Prefix": "stream/"}
+    streams.create_delivery_stream(DeliveryStreamName="d", ExtendedS3DestinationConfiguration=destination)
+    streams.put_record(DeliveryStreamName="d", Record={"Data": b"a record"})
+    logs.create_log_group(logGroupName="/g")
+    logs.create_log_stream(logGroupName="/g", logStreamName="s")
+    logs.put_log_events(
+        logGroupName="/g", logStreamName="s", logEvents=[{"timestamp": 1_795_000_000_000, "message": "a line"}]
+    )
+    logs.create_export_task(
+        logGroupName="/g", fromTime=0, to=1_895_000_000_000, destination=account.bucket, destinationPrefix="logs"
+    )
+    account = open_account()
+    keys = [found["Key"] for found in account.s3.list_objects_v2(Bucket=account.bucket)["Contents"]]
+    assert any(key.startswith("stream/") for key in keys)
+    assert any(key.startswith("logs/") for key in keys)
+
+
+LAZY = """
+import sys
+from pathlib import Path
+from mlops_sm.emulator import LocalAccount
+with LocalAccount.open(Path(sys.argv[1])) as account:
+    print(sorted(name for name in sys.modules if name in ("moto.iam.models", "moto.kms.models", "moto.sqs.models")))
+    account.client("iam").list_roles()
+    print(sorted(name for name in sys.modules if name in ("moto.iam.models", "moto.kms.models", "moto.sqs.models")))
+"""
+
+
+def test_opening_imports_nothing_of_what_is_kept(open_account: Open, state: Path) -> None:
+    account = open_account()
+    account.client("kms").create_key()
+    account.client("iam").create_user(UserName="u")
+    account.client("sqs").create_queue(QueueName="q")
+    account.local.close()
+    run = subprocess.run([sys.executable, "-c", LAZY, str(state)], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["[]", "['moto.iam.models']"]
 
 
 def test_an_assumed_role_keeps_its_keys_and_its_account(open_account: Open) -> None:
