@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -38,6 +38,8 @@ def create_training_job(call: Call) -> dict[str, Json]:
     body = {**_DEFAULTS, **call.members()}
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     _check_algorithm(call)
+    _check_channels(call.request.get("InputDataConfig") or [])
+    _check_waiting(call.request)
     check_job(call, StepKind.TRAINING, name, call.members())
     entity = Entity(
         scope=call.scope,
@@ -117,6 +119,32 @@ def _check_algorithm(call: Call) -> None:
     algorithm = call.request["AlgorithmSpecification"]
     if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
         raise invalid("You must specify either AlgorithmName or TrainingImage, and not both.")
+
+
+def _check_channels(channels: Sequence[Mapping[str, Json]]) -> None:
+    """Each channel is a named input source (API reference, Channel): its name is its folder, and it has one source."""
+    names = [channel["ChannelName"] for channel in channels]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise invalid(f"Channel names must be unique: {', '.join(repeated)}.")
+    for channel in channels:
+        if len(channel["DataSource"]) != 1:
+            raise invalid(f"The DataSource of channel {channel['ChannelName']} must name one source of data.")
+
+
+def _check_waiting(request: Mapping[str, Json]) -> None:
+    """API reference, StoppingCondition. The words are the service's (e.g. Kenza-AI/sagify #111)."""
+    condition = request.get("StoppingCondition") or {}
+    wait = condition.get("MaxWaitTimeInSeconds")
+    if not request.get("EnableManagedSpotTraining"):
+        if wait is not None:
+            raise invalid(
+                "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+            )
+    elif wait is None or wait < condition.get("MaxRuntimeInSeconds", MAX_RUNTIME):
+        raise invalid(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+        )
 
 
 def _job(call: Call) -> Entity:

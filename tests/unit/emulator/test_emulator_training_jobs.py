@@ -24,6 +24,10 @@ for epoch in range(3):
     print(f"epoch {epoch} loss={1 / (epoch + 1):.2f}")
 pathlib.Path("/opt/ml/model/model.txt").write_text("a model")
 """
+CHANNEL = {
+    "ChannelName": "data",
+    "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://emulator-tests/data/"}},
+}
 WAIT = "import time\ntime.sleep(600)"
 
 
@@ -187,6 +191,20 @@ def test_settings_of_a_running_job_change(account: Any) -> None:
         (
             {"AlgorithmSpecification": {"TrainingInputMode": "Pipe", "TrainingImage": "python:3.11"}},
             "the job: Pipe mode streams.*E404",
+        ),
+        ({"InputDataConfig": [CHANNEL, CHANNEL]}, "Channel names must be unique: data"),
+        ({"InputDataConfig": [{**CHANNEL, "DataSource": {}}]}, "DataSource of channel data must name one source"),
+        ({"EnableManagedSpotTraining": True}, "It must be present and be greater than or equal to MaxRuntime"),
+        (
+            {
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 59},
+            },
+            "It must be present and be greater than or equal to MaxRuntime",
+        ),
+        (
+            {"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}},
+            "It is only supported when EnableManagedSpotTraining is set to true",
         ),
     ],
 )
