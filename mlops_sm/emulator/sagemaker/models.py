@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -20,6 +20,7 @@ def create_model(call: Call) -> dict[str, Json]:
         raise invalid("You can't specify both PrimaryContainer and Containers in the request.")
     if "PrimaryContainer" not in request and not request.get("Containers"):
         raise invalid("The request has neither a PrimaryContainer nor Containers.")
+    _check_hostnames(request.get("Containers") or [])
     name, now = request["ModelName"], call.now()
     body = {"EnableNetworkIsolation": False, **call.members()}
     primary = [body["PrimaryContainer"]] if "PrimaryContainer" in body else []
@@ -51,6 +52,16 @@ def _check_container(call: Call, container: Mapping[str, Json]) -> None:
             raise invalid("A container needs an Image or a ModelPackageName.")
         return
     find(call, Kind.MODEL_PACKAGE, package, lambda arn: invalid(f"ModelPackage {arn} does not exist."))
+
+
+def _check_hostnames(containers: Sequence[Mapping[str, Json]]) -> None:
+    """API reference, ContainerDefinition: a host name identifies its container, and if one has a name all must."""
+    names = [container.get("ContainerHostname") for container in containers]
+    given = [name for name in names if name is not None]
+    if len(set(given)) < len(given):
+        raise invalid("The ContainerHostname of each container of an inference pipeline must be unique.")
+    if 0 < len(given) < len(names):
+        raise invalid("Specify a ContainerHostname for every container of an inference pipeline, or for none.")
 
 
 def describe_model(call: Call) -> dict[str, Json]:

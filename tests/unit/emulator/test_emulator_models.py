@@ -30,6 +30,14 @@ def test_a_pipeline_of_containers(account: Any) -> None:
     assert len(account.sagemaker.describe_model(ModelName="m")["Containers"]) == 2
 
 
+@pytest.mark.parametrize(("hosts", "words"), [(["a", "a"], "must be unique"), (["a", None], "for every container")])
+def test_host_names_tell_the_containers_of_a_pipeline_apart(account: Any, hosts: list[str | None], words: str) -> None:
+    containers = [CONTAINER if host is None else {**CONTAINER, "ContainerHostname": host} for host in hosts]
+    with pytest.raises(ClientError, match=words) as refused:
+        account.sagemaker.create_model(ModelName="m", ExecutionRoleArn=account.role, Containers=containers)
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
 def test_names_are_unique(account: Any) -> None:
     create(account, "m")
     with pytest.raises(ClientError) as refused:
