@@ -13,12 +13,13 @@ from dataclasses import replace
 from mlops_sm.definition import Definition
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
-from mlops_sm.emulator.runner import ACTIVE
 from mlops_sm.emulator.service import Call
 from mlops_sm.emulator.store import Entity, Kind
-from mlops_sm.engine import Selection
+from mlops_sm.engine import ExecutionStatus, Selection
 
 _SOURCE = "SourcePipelineExecutionArn"
+_SOURCES = (ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED)
+"""API reference, SelectiveExecutionConfig: "can be either Failed or Success"."""
 
 
 def check_selection(call: Call, pipeline: Entity, definition: Definition) -> Selection | None:
@@ -54,8 +55,8 @@ def check_selection(call: Call, pipeline: Entity, definition: Definition) -> Sel
         raise AwsError("ResourceNotFound", f"Pipeline execution with ARN {source} does not exist.")
     if execution.arn.rsplit("/execution/", 1)[0] != pipeline.arn:
         raise invalid(f"{_SOURCE}: {source} is not an execution of pipeline {pipeline.name}.")
-    if execution.status in ACTIVE:
-        raise invalid(f"{_SOURCE}: {source} is in status {execution.status}; it should have ended.")
+    if execution.status not in _SOURCES:
+        raise invalid(f"{_SOURCE}: {source} is in status {execution.status}; it should be {' or '.join(_SOURCES)}.")
     missing = [name for name in inputs if name not in _succeeded(call, source)]
     if missing:
         raise invalid(

@@ -257,3 +257,7 @@ def test_a_running_execution_is_no_source(account: Any, make: Any) -> None:
     source = start(account, "p")
     with pytest.raises(ClientError, match="is in status Executing"):
         start(account, "p", SelectiveExecutionConfig=select("Wait", source=source))
+    account.sagemaker.stop_pipeline_execution(PipelineExecutionArn=source)
+    account.execution_end(source)
+    with pytest.raises(ClientError, match="is in status Stopped; it should be Succeeded or Failed"):
+        start(account, "p", SelectiveExecutionConfig=select("Wait", source=source))
