@@ -108,7 +108,8 @@ def describe_pipeline_definition_for_execution(call: Call) -> dict[str, Json]:
         "PipelineDefinition": version_of(call, pipeline, execution.body["PipelineVersionId"]).body[
             "PipelineDefinition"
         ],
-        "CreationTime": execution.created,
+        # "The time when the pipeline was created" (API reference, DescribePipelineDefinitionForExecution).
+        "CreationTime": pipeline.created,
     }
 
 

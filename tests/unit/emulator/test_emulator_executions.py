@@ -229,10 +229,11 @@ def test_settings_without_meaning_here_are_refused(account: Any, make: Any, memb
 
 def test_an_execution_keeps_the_definition_and_parameters_it_started_with(gated: Any, make: Any) -> None:
     arn = start(gated, "lending-build", PipelineParameters=[{"Name": "MinAuc", "Value": "0.1"}])
-    before = gated.sagemaker.describe_pipeline(PipelineName="lending-build")["PipelineDefinition"]
+    pipeline = gated.sagemaker.describe_pipeline(PipelineName="lending-build")
     gated.sagemaker.update_pipeline(PipelineName="lending-build", PipelineDefinition=make.definition(make.fail()))
     kept = gated.sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
-    assert kept["PipelineDefinition"] == before
+    assert kept["PipelineDefinition"] == pipeline["PipelineDefinition"]
+    assert kept["CreationTime"] == pipeline["CreationTime"]
     given = gated.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)["PipelineParameters"]
     assert given == [{"Name": "MinAuc", "Value": "0.1"}]
     second = start(gated, "lending-build")
