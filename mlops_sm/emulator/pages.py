@@ -14,13 +14,14 @@ from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.service import Call
 from mlops_sm.emulator.store import Condition, Entity, Kind
 
+# Times are compared as they are shown, in milliseconds: what was created at a time was not created after it.
 _CONDITIONS: Final[Mapping[str, str]] = {
-    "CreatedAfter": "created > ?",
-    "CreatedBefore": "created < ?",
-    "CreationTimeAfter": "created > ?",
-    "CreationTimeBefore": "created < ?",
-    "LastModifiedTimeAfter": "modified > ?",
-    "LastModifiedTimeBefore": "modified < ?",
+    "CreatedAfter": "round(created, 3) > ?",
+    "CreatedBefore": "round(created, 3) < ?",
+    "CreationTimeAfter": "round(created, 3) > ?",
+    "CreationTimeBefore": "round(created, 3) < ?",
+    "LastModifiedTimeAfter": "round(modified, 3) > ?",
+    "LastModifiedTimeBefore": "round(modified, 3) < ?",
     "NameContains": "instr(name, ?) > 0",
     "PipelineNamePrefix": "instr(name, ?) = 1",
     "StatusEquals": "status = ?",

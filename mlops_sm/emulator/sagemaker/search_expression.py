@@ -210,4 +210,5 @@ def _no_time(wanted: Property, value: str) -> AwsError:
 
 
 def _seconds(value: Json) -> float:
-    return value.timestamp() if isinstance(value, datetime) else float(value)
+    """A time as it is shown, in milliseconds."""
+    return round(value.timestamp() if isinstance(value, datetime) else float(value), 3)

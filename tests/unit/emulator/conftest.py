@@ -29,7 +29,8 @@ class Clock:
     """A clock that moves one second whenever it is asked."""
 
     def __init__(self) -> None:
-        self._now = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+        # Less than a millisecond is not shown.
+        self._now = datetime(2026, 11, 24, 9, 0, 0, 400, tzinfo=UTC)
 
     def __call__(self) -> datetime:
         self._now += timedelta(seconds=1)
