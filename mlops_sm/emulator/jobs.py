@@ -53,12 +53,14 @@ class JobFamily:
         run: Runs it.
         progress: The entity after a secondary status with its message, at an epoch second.
         finish: The entity after the job's end.
+        counted: Whether it takes one of the places of jobs that run at once; what only starts other jobs does not.
     """
 
     kind: Kind
     run: RunJob
     progress: Callable[[Entity, str, str, float], Entity]
     finish: Callable[[Entity, JobOutcome, float], Entity]
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +70,7 @@ class _Job:
     family: JobFamily
     stop: threading.Event
     ended: threading.Event
+    on_end: Callable[[JobOutcome], None]
 
 
 class Jobs:
@@ -92,19 +95,36 @@ class Jobs:
         self._queue: deque[_Job] = deque()
         self._closing = False
 
-    def start(self, entity: Entity, request: Mapping[str, Json], family: JobFamily) -> None:
-        """Run a job whose record was just added, as soon as there is room; returns at once."""
-        job = _Job(entity, dict(request), family, threading.Event(), threading.Event())
+    def start(
+        self,
+        entity: Entity,
+        request: Mapping[str, Json],
+        family: JobFamily,
+        on_end: Callable[[JobOutcome], None] = lambda _: None,
+    ) -> None:
+        """Run a job whose record was just added, as soon as there is room; returns at once.
+
+        Args:
+            entity: The record.
+            request: What its run is given.
+            family: Its kind.
+            on_end: Called once, after its end was written down.
+        """
+        job = _Job(entity, dict(request), family, threading.Event(), threading.Event(), on_end)
         with self._lock:
             self._jobs[entity.arn] = job
-            self._queue.append(job)
+            if family.counted:
+                self._queue.append(job)
             if self._closing:
                 job.stop.set()
         recorded = self._store.by_arn(entity.arn)
         if recorded is not None and recorded.status == STOPPING:
             # Somebody asked between the record and here.
             self.request_stop(entity.arn)
-        self._start_next()
+        if family.counted:
+            self._start_next()
+        else:
+            self._start_thread(job)
 
     def request_stop(self, arn: str) -> None:
         """Ask a job to end; one that still waits for its turn never runs. Nothing happens when it has ended."""
@@ -147,15 +167,19 @@ class Jobs:
                 return
             self._room -= 1
             job = self._queue.popleft()
+        self._start_thread(job)
+
+    def _start_thread(self, job: _Job) -> None:
         threading.Thread(target=self._run, args=(job,), name=f"job {job.entity.name}", daemon=True).start()
 
     def _run(self, job: _Job) -> None:
         try:
             self._end(job, self._outcome(job))
         finally:
-            with self._lock:
-                self._room += 1
-            self._start_next()
+            if job.family.counted:
+                with self._lock:
+                    self._room += 1
+                self._start_next()
 
     def _outcome(self, job: _Job) -> JobOutcome:
         started = self._clock()
@@ -199,6 +223,7 @@ class Jobs:
             with self._lock:
                 self._jobs.pop(job.entity.arn, None)
             job.ended.set()
+            job.on_end(outcome)
 
     def _change(self, arn: str, change: Callable[[Entity], Entity]) -> None:
         with self._store.transaction():

@@ -21,13 +21,20 @@ class MetricScanner:
     Args:
         definitions: The request's MetricDefinitions: a name and a regular expression whose group is the value.
         clock: Time of a match.
+        on_metric: Called with every value as soon as its line is read.
 
     Raises:
         JobFailureError: A regular expression cannot be compiled.
     """
 
-    def __init__(self, definitions: Iterable[Mapping[str, Json]], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        definitions: Iterable[Mapping[str, Json]],
+        clock: Callable[[], datetime],
+        on_metric: Callable[[Metric], None] = lambda _: None,
+    ) -> None:
         self._clock = clock
+        self._on_metric = on_metric
         self._tail = b""
         self.found: list[Metric] = []
         self._patterns: list[tuple[str, re.Pattern[str]]] = []
@@ -60,7 +67,9 @@ class MetricScanner:
             for match in pattern.finditer(text):
                 value = _number(match)
                 if value is not None:
-                    self.found.append(Metric(name, value, self._clock()))
+                    metric = Metric(name, value, self._clock())
+                    self.found.append(metric)
+                    self._on_metric(metric)
 
 
 def _number(match: re.Match[str]) -> float | None:

@@ -16,7 +16,7 @@ from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending, run_command
 from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
-from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
+from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus, Metric
 from mlops_sm.local.jobs.running import JobRun, failure_of
 from mlops_sm.local.jobs.script_mode import CODE, ScriptMode
 from mlops_sm.local.jobs.transfer import as_job_failure, download, restore, upload, upload_file
@@ -37,6 +37,7 @@ def run_training(
     site: Site,
     stop: threading.Event,
     on_status: Callable[[str, str], None],
+    on_metric: Callable[[Metric], None] = lambda _: None,
 ) -> JobOutcome:
     """Run a training job to its end.
 
@@ -47,16 +48,19 @@ def run_training(
         site: Where it runs.
         stop: Set it to stop the job.
         on_status: Called with every secondary status and its message.
+        on_metric: Called with every metric while the log is written.
     """
     run = JobRun(name=name, site=site, stop=stop, on_status=on_status)
-    return run.guarded(lambda folder: _run(request, arn, run, folder))
+    return run.guarded(lambda folder: _run(request, arn, run, folder, on_metric))
 
 
-def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) -> JobOutcome:
+def _run(
+    request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder, on_metric: Callable[[Metric], None]
+) -> JobOutcome:
     site = run.site
     run.on_status("Starting", "Starting the training job")
     algorithm = request["AlgorithmSpecification"]
-    scanner = MetricScanner(algorithm.get("MetricDefinitions") or [], site.clock)
+    scanner = MetricScanner(algorithm.get("MetricDefinitions") or [], site.clock, on_metric)
     for name in ("input/config", "input/data", "model", "output/data"):
         (folder.ml / name).mkdir(parents=True)
     run.on_status("Downloading", "Downloading input data")
