@@ -332,6 +332,7 @@ def _control_plane(
     def first(arrival: Arrival) -> Answer | None:
         return timing.intercept(arrival) or work.intercept(arrival)
 
+    sites.storage.tell(work.storage)
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
     callbacks, queues = Callbacks(store, sites.clock), Queues()

@@ -35,6 +35,11 @@ class Storage:
         self._crashed = crashed
         self._lock = threading.Lock()
         self._mirror: Mirror | None = None
+        self._on_attach: list[Callable[[], None]] = []
+
+    def tell(self, attached: Callable[[], None]) -> None:
+        """Have somebody told when moto's S3 has been connected."""
+        self._on_attach.append(attached)
 
     def mirror(self) -> Mirror:
         """What keeps moto's S3 and the database the same; from the first call on moto has the account's buckets."""
@@ -44,6 +49,8 @@ class Storage:
 
                 self._mirror = Mirror(self._database, self._contents, self.keeper)
                 self._mirror.attach(crashed=self._crashed)
+                for attached in self._on_attach:
+                    attached()
             return self._mirror
 
     @property

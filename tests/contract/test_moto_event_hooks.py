@@ -73,7 +73,19 @@ def test_notifications_of_s3_go_through_functions_of_one_module(name: str, expec
     assert parameters(getattr(notifications, name)) == expected
     users = inspect.getsource(notifications.send_event) + inspect.getsource(notifications.send_test_event)
     assert name == "_detail_type" or f"{name}(" in users
+    assert parameters(notifications.send_event) == ["account_id", "event_name", "bucket", "key"]
     assert "notifications.send_event(" in inspect.getsource(s3_models)
+
+
+def test_objects_are_deleted_by_one_method() -> None:
+    backend = s3_models.S3Backend
+    assert parameters(backend.delete_object) == ["self", "bucket_name", "key_name", "version_id", "bypass"]
+    assert "self.delete_object(" in inspect.getsource(backend.delete_objects)
+    kinds = notifications.S3NotificationEvent
+    assert kinds.OBJECT_REMOVED_DELETE_MARKER_CREATED_EVENT.value == "s3:ObjectRemoved:DeleteMarkerCreated"
+    assert kinds.OBJECT_REMOVED_DELETE_EVENT.value == "s3:ObjectRemoved:Delete"
+    assert kinds.OBJECT_TAGGING_PUT_EVENT.value == "s3:ObjectTagging:Put"
+    assert kinds.OBJECT_ACL_UPDATE_EVENT.value == "s3:ObjectAcl:Put"
 
 
 def test_subscriptions_of_sns_are_sent_by_one_method() -> None:
@@ -144,6 +156,7 @@ def test_everything_is_given_back() -> None:
         *((Rule, "send_to_targets"), (Subscription, "publish"), (LambdaFunction, "invoke")),
         *((LambdaSimpleBackend, "invoke"), (notifications, "_send_sqs_message"), (notifications, "_get_s3_event")),
         *((LambdaBackend, "create_event_source_mapping"), (LambdaBackend, "update_event_source_mapping")),
+        *((notifications, "send_event"), (s3_models.S3Backend, "delete_object")),
         *((notifications, "_invoke_awslambda"), (notifications, "_send_event_bridge_message")),
     ]
     before = [getattr(owner, name) for owner, name in places]

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
-from urllib.parse import quote
+from typing import Any, Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.events.letters import BusEvent, Letter, Post, TargetCall
+from mlops_sm.emulator.events.notifications import NotificationHooks
 from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.functions.hooks import FunctionHooks, as_method
 from mlops_sm.emulator.replacing import Method, Replaced
@@ -29,15 +28,6 @@ _MODULES: Final[Mapping[str, str]] = {
     "lambda": "moto.awslambda.models",
 }
 """What is hooked, by botocore's id of the service that needs it first."""
-_REASONS: Final[Mapping[str, str]] = {
-    "Put": "PutObject",
-    "Post": "POST Object",
-    "Copy": "CopyObject",
-    "CompleteMultipartUpload": "CompleteMultipartUpload",
-    "Delete": "DeleteObject",
-    "DeleteMarkerCreated": "DeleteObject",
-}
-
 MotoObject = Any
 """A rule, bucket, key, subscription or function of moto, which has no types that mypy sees."""
 
@@ -62,24 +52,33 @@ class DeliveryHooks:
         self._send = send
         self._replay = replay
         self._now = now
+        self._notifications = NotificationHooks(send, now)
         self._lock = threading.Lock()
         self._hooked: set[str] = set()
         self._replaced = Replaced()
         self._install: Mapping[str, Callable[[], None]] = {
             "eventbridge": self._hook_rules,
-            "s3": self._hook_notifications,
+            "s3": lambda: self._notifications.install(self._replaced),
             "sns": self._hook_subscriptions,
             "lambda": lambda: functions.install(self._replaced),
         }
 
     def __call__(self, arrival: Arrival) -> None:
         """Be there when moto answers a request."""
+        self._notifications.begins(arrival)
         for service, module in _MODULES.items():
             if service not in self._hooked and (arrival.service == service or module in sys.modules):
-                with self._lock:
-                    if service not in self._hooked:
-                        self._install[service]()
-                        self._hooked.add(service)
+                self._hook(service)
+
+    def storage(self) -> None:
+        """Be there when jobs, which send no request, change objects."""
+        self._hook("s3")
+
+    def _hook(self, service: str) -> None:
+        with self._lock:
+            if service not in self._hooked:
+                self._install[service]()
+                self._hooked.add(service)
 
     def remove(self) -> None:
         """Give moto its own methods back."""
@@ -103,105 +102,6 @@ class DeliveryHooks:
             event["time"] = iso(event["time"])
         letter = BusEvent(scope=Scope(rule.account_id, rule.region_name), event=event, bus=rule.event_bus_name)
         self._send(list(self._replay(rule, letter)))
-
-    # ------------------------------------------------------------------ S3
-
-    def _hook_notifications(self) -> None:
-        from moto.s3 import notifications  # noqa: PLC0415 - 0.1 s that other requests do without
-
-        module = cast(type, notifications)
-        self._replaced.method(module, "_get_s3_event", lambda _: self._s3_event)
-        self._replaced.method(module, "_send_sqs_message", lambda _: self._notify_queue)
-        self._replaced.method(module, "_send_sns_message", lambda _: self._notify)
-        self._replaced.method(module, "_invoke_awslambda", lambda _: self._notify)
-        self._replaced.method(module, "_send_event_bridge_message", self._notify_bus)
-
-    def _notify_queue(self, account: str, body: Json, queue: str, region: str) -> None:
-        self._notify(account, body, f"arn:aws:sqs:{region}:{account}:{queue}", region)
-
-    def _notify(self, account: str, body: Json, arn: str, region: str) -> None:
-        call = TargetCall(
-            scope=Scope(account, region),
-            target={"Arn": arn},
-            payload=json.dumps(body),
-            origin="arn:aws:s3:::" + _bucket_of(body),
-            created=self._now(),
-        )
-        self._send([call])
-
-    def _s3_event(self, event_name: str, bucket: MotoObject, key: MotoObject, notification: str) -> dict[str, Json]:
-        """The message of a notification.
-
-        Source: "Event message structure" of the S3 user guide.
-        """
-        name = str(getattr(event_name, "value", event_name)).removeprefix("s3:")
-        described: dict[str, Json] = {"key": quote(key.name, safe="/!-_.*'()").replace("%20", "+")}
-        if name.startswith("ObjectCreated"):
-            described |= {"size": key.size, "eTag": key.etag.strip('"')}
-        version = getattr(key, "version_id", None)
-        if version not in {None, "null"}:
-            described["versionId"] = version
-        identity = {"principalId": f"AWS:{bucket.account_id}"}
-        record: dict[str, Json] = {
-            "eventVersion": "2.1",
-            "eventSource": "aws:s3",
-            "awsRegion": bucket.region_name,
-            "eventTime": iso(self._now()).replace("Z", ".000Z"),
-            "eventName": name,
-            "userIdentity": identity,
-            "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-            "responseElements": {"x-amz-request-id": uuid.uuid4().hex[:16].upper(), "x-amz-id-2": uuid.uuid4().hex},
-            "s3": {
-                "s3SchemaVersion": "1.0",
-                "configurationId": notification,
-                "bucket": {"name": bucket.name, "ownerIdentity": identity, "arn": bucket.arn},
-                "object": {**described, "sequencer": self._sequencer()},
-            },
-        }
-        return {"Records": [record]}
-
-    def _notify_bus(self, _: Method) -> Method:
-        from moto.s3.notifications import _detail_type  # noqa: PLC0415 - see _hook_notifications
-
-        def notify_bus(account: str, bucket: MotoObject, event_name: str, key: MotoObject) -> None:
-            """Source: "Amazon S3 event message structure" for EventBridge, S3 user guide."""
-            what = str(getattr(event_name, "value", event_name)).rsplit(":", 1)[-1]
-            described: dict[str, Json] = {"key": key.name}
-            detail: dict[str, Json] = {"version": "0", "bucket": {"name": bucket.name}, "object": described}
-            detail |= {
-                "request-id": uuid.uuid4().hex[:16].upper(),
-                "requester": account,
-                "source-ip-address": "127.0.0.1",
-            }
-            detail_type = _detail_type(event_name)
-            if detail_type == "Object Created":
-                described |= {"size": key.size, "etag": key.etag.strip('"')}
-            if detail_type == "Object Deleted":
-                marked = what == "DeleteMarkerCreated"
-                detail["deletion-type"] = "Delete Marker Created" if marked else "Permanently Deleted"
-            version = getattr(key, "version_id", None)
-            if version not in {None, "null"}:
-                described["version-id"] = version
-            described["sequencer"] = self._sequencer()
-            detail["reason"] = _REASONS.get(what, what)
-            scope = Scope(bucket.account_id, bucket.region_name)
-            event: dict[str, Json] = {
-                "version": "0",
-                "id": str(uuid.uuid4()),
-                "detail-type": detail_type,
-                "source": "aws.s3",
-                "account": account,
-                "time": iso(self._now()),
-                "region": bucket.region_name,
-                "resources": [bucket.arn],
-                "detail": detail,
-            }
-            self._send([BusEvent(scope=scope, event=event)])
-
-        return notify_bus
-
-    def _sequencer(self) -> str:
-        return f"{round(self._now() * 1_000_000):018X}"
 
     # ------------------------------------------------------------------ SNS
 
@@ -311,11 +211,6 @@ def _scope(arn: str) -> Scope:
 def _dead_letter_queue(subscription: MotoObject) -> str:
     policy = subscription.attributes.get("RedrivePolicy")
     return str(json.loads(policy)["deadLetterTargetArn"]) if policy else ""
-
-
-def _bucket_of(body: Json) -> str:
-    records = body.get("Records")
-    return str(records[0]["s3"]["bucket"]["name"] if records else body.get("Bucket", ""))
 
 
 def _text(value: Json) -> str:

@@ -112,6 +112,10 @@ class EventWork:
         self._hooks(arrival)
         return self._machinery().answering[arrival.service](arrival) if arrival.service in _ANSWERED else None
 
+    def storage(self) -> None:
+        """Be there when objects change without a request; moto's S3 is loaded by now."""
+        self._hooks.storage()
+
     def begin(self) -> None:
         """Deliver what was left when the account was closed or its process died, and watch queues."""
         self.deliveries.begin()

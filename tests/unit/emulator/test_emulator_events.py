@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import sqlite3
 import threading
@@ -693,6 +694,49 @@ def test_notifications_of_a_bucket_reach_rules(bus: Bus) -> None:
     detail = event["detail"]
     assert (detail["object"]["key"], detail["object"]["size"], detail["reason"]) == ("a b", 3, "PutObject")
     assert detail["object"]["etag"] == "900150983cd24fb0d6963f7d28e17f72"
+
+
+def changes(bus: Bus) -> list[tuple[str, str]]:
+    return [
+        (message["Records"][0]["eventName"], message["Records"][0]["s3"]["object"]["key"])
+        for message in bus.heard()
+        if "Records" in message
+    ]
+
+
+def test_each_change_is_told_once_and_as_what_it_was(bus: Bus) -> None:
+    """Source: "Supported event types for SQS, SNS, and Lambda" of the S3 user guide."""
+    events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:ObjectTagging:*", "s3:ObjectAcl:Put"]
+    notify(bus, QueueConfigurations=[{"QueueArn": bus.queue(), "Events": events}])
+    s3, bucket = bus.account.s3, bus.account.bucket
+    s3.put_object(Bucket=bucket, Key="put", Body=b"x")
+    s3.upload_fileobj(io.BytesIO(bytes(9 << 20)), bucket, "parts")
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/put")
+    s3.put_object_tagging(Bucket=bucket, Key="put", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    s3.delete_object(Bucket=bucket, Key="put")
+    version = s3.list_object_versions(Bucket=bucket, Prefix="put")["Versions"][0]["VersionId"]
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "put", "VersionId": version}, {"Key": "copy"}]})
+    assert changes(bus) == [
+        ("ObjectCreated:Put", "put"),
+        ("ObjectCreated:CompleteMultipartUpload", "parts"),
+        ("ObjectCreated:Copy", "copy"),
+        ("ObjectTagging:Put", "put"),
+        ("ObjectRemoved:DeleteMarkerCreated", "put"),
+        ("ObjectRemoved:Delete", "put"),
+        ("ObjectRemoved:DeleteMarkerCreated", "copy"),
+    ]
+
+
+def test_what_jobs_store_is_told_too(open_account: Callable[..., Any]) -> None:
+    """A job's output is no request; here it is the first thing that happens after reopening."""
+    bus = Bus(open_account())
+    notify(bus, QueueConfigurations=[{"QueueArn": bus.queue(), "Events": ["s3:ObjectCreated:*"]}])
+    request = bus.account.processing_request("job", "open('/opt/ml/processing/out/made', 'w').write('x')")
+    bus.heard()
+    account = open_account()
+    account.sagemaker.create_processing_job(**request)
+    account.processing_end("job")
+    assert changes(Bus(account)) == [("ObjectCreated:Put", "job/out/made")]
 
 
 # ---------------------------------------------------------------- nothing is lost
