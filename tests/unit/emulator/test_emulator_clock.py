@@ -57,7 +57,7 @@ def test_passes_with_the_machine_unless_frozen() -> None:
     clock = Clock(source)
     source.now += HOUR
     assert clock() == NOON + HOUR
-    assert Clock(frozen=NOON)() == NOON
+    assert Clock(frozen=NOON)() == Clock(frozen=NOON).now() == NOON
 
 
 def test_a_frozen_moment_needs_a_time_zone() -> None:
