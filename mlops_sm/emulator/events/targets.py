@@ -99,7 +99,11 @@ class Targets:
             case "sqs", _:
                 self._send_message(call, arn)
             case "sns", _:
-                self._clients(arn.scope, "sns").publish(TopicArn=call.target["Arn"], Message=call.payload)
+                self._clients(arn.scope, "sns").publish(
+                    TopicArn=call.target["Arn"],
+                    Message=call.payload,
+                    MessageAttributes=call.target.get("MessageAttributes") or {},
+                )
             case "lambda", _:
                 self._clients(arn.scope, "lambda").invoke(
                     FunctionName=call.target["Arn"], InvocationType="Event", Payload=call.payload

@@ -5,13 +5,11 @@ Functions are moto's; it keeps their code and configuration and never runs them 
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import re
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +21,9 @@ from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.events.delivery import Postponed, UndeliveredError
-from mlops_sm.emulator.events.letters import Invocation, Letter, TargetCall
+from mlops_sm.emulator.events.letters import Invocation, Letter
 from mlops_sm.emulator.events.targets import ClientOf
-from mlops_sm.emulator.events.times import iso
+from mlops_sm.emulator.functions.results import Result
 from mlops_sm.emulator.store import Scope
 from mlops_sm.local.functions import Functions
 from mlops_sm.local.functions_code import BadCodeError
@@ -148,9 +146,7 @@ class FunctionCalls:
             try:
                 called = self._functions.call(self._runnable(function, which), payload, request_id, context=context)
             except BadCodeError as error:
-                raise AwsError(
-                    "InvalidZipFileException", f"The function's archive cannot be used: {error}", 502
-                ) from error
+                raise AwsError("InvalidZipFileException", f"The function's archive cannot be used: {error}") from error
         self._write_log(which, called)
         return Outcome(called, str(function.version))
 
@@ -170,7 +166,8 @@ class FunctionCalls:
             raise UndeliveredError("INTERNAL_ERROR", "The account was closed meanwhile.", retry=True)
         if called.failed:
             raise UndeliveredError("Unhandled", called.payload, retry=True)
-        return self._report(letter, "Success", version=version, answer=called.payload, error="")
+        result = Result(letter, arn=self._shown(letter), version=version, answer=called.payload)
+        return result.reported(self._event_config(letter), self._now())
 
     def bury(self, letter: Invocation, error: UndeliveredError, now: float) -> Postponed | list[Letter]:
         """Try an asynchronous call again, or report its failure to the function's destination."""
@@ -180,88 +177,19 @@ class FunctionCalls:
         if error.retry and letter.attempts < attempts and not too_old:
             return Postponed(letter.tried(), _RETRY_SECONDS[min(letter.attempts, len(_RETRY_SECONDS) - 1)])
         failed = error.code == "Unhandled"
-        return self._dead_letter(letter, error) + self._report(
+        result = Result(
             letter,
-            "EventAgeExceeded" if too_old else "RetriesExhausted",
+            arn=self._shown(letter),
             version=LATEST,
             answer=error.message if failed else "null",
+            condition="EventAgeExceeded" if too_old else "RetriesExhausted",
             error="Unhandled" if failed else error.code,
         )
+        dead_letters = getattr(self._latest(letter), "dead_letter_config", None) or {}
+        return result.dead_letter(dead_letters, error.message, now) + result.reported(limits, now)
 
-    def _dead_letter(self, letter: Invocation, error: UndeliveredError) -> list[Letter]:
-        """What the dead-letter queue or topic of a function gets.
-
-        Source: "Adding a dead-letter queue" of the Lambda developer guide: the event, and three attributes.
-        """
-        function = self._latest(letter)
-        arn = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
-        if not arn:
-            return []
-        facts = {"RequestID": letter.request_id, "ErrorCode": "200", "ErrorMessage": error.message[:1024]}
-        attributes: dict[str, Json] = {
-            name: {"DataType": "Number" if name == "ErrorCode" else "String", "StringValue": value}
-            for name, value in facts.items()
-        }
-        return [
-            TargetCall(
-                scope=letter.scope,
-                target={"Arn": arn, "MessageAttributes": attributes},
-                payload=letter.payload,
-                origin=Named(letter.scope, letter.function, letter.qualifier).arn,
-                created=self._now(),
-            )
-        ]
-
-    def _report(self, letter: Invocation, condition: str, *, version: str, answer: str, error: str) -> list[Letter]:
-        """What the destination of an asynchronous call gets.
-
-        Source: "Capturing records of Lambda asynchronous invocations" of the Lambda developer guide.
-        """
-        destinations = self._event_config(letter).get("DestinationConfig") or {}
-        arn = (destinations.get("OnFailure" if error else "OnSuccess") or {}).get("Destination")
-        if not arn:
-            return []
-        which = Named(letter.scope, letter.function, letter.qualifier or LATEST)
-        record: dict[str, Json] = {
-            "version": "1.0",
-            "timestamp": iso(self._now()).replace("Z", ".000Z"),
-            "requestContext": {
-                "requestId": letter.request_id,
-                "functionArn": which.arn,
-                "condition": condition,
-                "approximateInvokeCount": letter.attempts + 1,
-            },
-            "requestPayload": json.loads(letter.payload),
-            "responseContext": {
-                "statusCode": 200,
-                "executedVersion": version,
-                **({"functionError": error} if error else {}),
-            },
-            "responsePayload": json.loads(answer),
-        }
-        if ":event-bus/" in arn:
-            detail_type = f"Lambda Function Invocation Result - {'Failure' if error else 'Success'}"
-            event = {
-                "version": "0",
-                "id": str(uuid.uuid4()),
-                "account": letter.scope.account,
-                "region": letter.scope.region,
-                "time": iso(self._now()),
-                "resources": [arn, which.arn],
-            }
-            made = {"EventBridgeParameters": {"Source": "lambda", "DetailType": detail_type}}
-        else:
-            event, made = {}, {}
-        return [
-            TargetCall(
-                scope=letter.scope,
-                target={"Arn": arn, **made},
-                payload=json.dumps(record),
-                origin=which.arn,
-                event=event,
-                created=self._now(),
-            )
-        ]
+    def _shown(self, letter: Invocation) -> str:
+        return Named(letter.scope, letter.function, letter.qualifier or LATEST).arn
 
     def _event_config(self, letter: Invocation) -> dict[str, Json]:
         function = self._latest(letter)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import uuid
 from collections.abc import Callable
 from typing import Final
@@ -26,6 +27,15 @@ SERVICE: Final = "lambda"
 _MAX_SYNCHRONOUS: Final = 6_291_456
 _MAX_ASYNCHRONOUS: Final = 1_048_576
 _TAIL: Final = 4096
+_WITHOUT_EFFECT: Final = (
+    *("VpcConfig", "TracingConfig", "EphemeralStorage", "KMSKeyArn", "SnapStart", "Architectures", "LoggingConfig"),
+    *("CodeSigningConfigArn", "RuntimeManagementConfig", "TenancyConfig"),
+)
+"""Settings that a function here runs without; each is named once in the account's log."""
+_UNAVAILABLE: Final = ("FileSystemConfigs", "CapacityProviderConfig", "DurableConfig")
+"""Settings without which a function would not do what it is meant to."""
+_log = logging.getLogger(__name__)
+_CONFIGURING: Final = frozenset({"CreateFunction", "UpdateFunctionConfiguration"})
 _WITH_CODE: Final = frozenset({"CreateFunction", "UpdateFunctionCode", "PublishLayerVersion"})
 
 
@@ -52,6 +62,8 @@ class FunctionRequests:
         try:
             if arrival.operation in {"Invoke", "InvokeAsync"}:
                 return self._invoke(arrival)
+            if arrival.operation in _CONFIGURING:
+                _check_settings(arrival)
             if arrival.operation in _WITH_CODE:
                 _check_archive(arrival)
         except AwsError as error:
@@ -134,13 +146,27 @@ def _payload(body: bytes, limit: int) -> str:
     return text
 
 
-def _check_archive(arrival: Arrival) -> None:
+def _body(arrival: Arrival) -> dict[str, Json]:
+    """The request's members; none when it is not JSON, which moto says then."""
     try:
-        request: Json = json.loads(arrival.read())
+        request = json.loads(arrival.read())
     except ValueError:
-        return
-    if not isinstance(request, dict):
-        return
+        return {}
+    return request if isinstance(request, dict) else {}
+
+
+def _check_settings(arrival: Arrival) -> None:
+    request = _body(arrival)
+    for name in _UNAVAILABLE:
+        if request.get(name):
+            raise AwsError("InvalidParameterValueException", f"{name}: not available in the local account.")
+    ignored = [name for name in _WITHOUT_EFFECT if request.get(name)]
+    if ignored:
+        _log.warning("%s: without effect in the local account for %s", ", ".join(ignored), arrival.operation)
+
+
+def _check_archive(arrival: Arrival) -> None:
+    request = _body(arrival)
     code = request if arrival.operation == "UpdateFunctionCode" else request.get("Code") or request.get("Content")
     encoded = code.get("ZipFile") if isinstance(code, dict) else None
     if not isinstance(encoded, str):

@@ -212,6 +212,14 @@ def test_what_cannot_run_here_says_so(functions: Lambda) -> None:
     assert refused.value.response["Error"]["Code"] == "InvalidParameterValueException"
 
 
+def test_settings_that_have_no_effect_are_named(functions: Lambda, caplog: pytest.LogCaptureFixture) -> None:
+    functions.create(EphemeralStorage={"Size": 1024}, TracingConfig={"Mode": "Active"})
+    assert "TracingConfig, EphemeralStorage: without effect in the local account" in caplog.text
+    mounted = [{"Arn": "arn:aws:elasticfilesystem:us-east-1:1:access-point/fsap-1", "LocalMountPath": "/mnt/x"}]
+    with pytest.raises(ClientError, match="FileSystemConfigs: not available in the local account"):
+        functions.create(name="g", FileSystemConfigs=mounted)
+
+
 @pytest.mark.parametrize("content", [b"no zip", b""])
 def test_an_archive_that_cannot_be_unpacked_is_refused_at_once(functions: Lambda, content: bytes) -> None:
     with pytest.raises(ClientError, match="Could not unzip uploaded file") as refused:
