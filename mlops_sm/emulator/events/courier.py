@@ -109,7 +109,7 @@ def _call_again(call: TargetCall, error: UndeliveredError, now: float) -> Postpo
     if not queue:
         return []
     facts = {
-        "RULE_ARN": call.origin,
+        **_origin(call),
         "TARGET_ARN": call.target["Arn"],
         "ERROR_CODE": error.code,
         "ERROR_MESSAGE": error.message,
@@ -117,6 +117,14 @@ def _call_again(call: TargetCall, error: UndeliveredError, now: float) -> Postpo
         **({"EXHAUSTED_RETRY_CONDITION": exhausted} if exhausted else {}),
     }
     return [_dead_letter(call.scope, queue, call.payload, origin=call.origin, facts=facts, now=now)]
+
+
+def _origin(call: TargetCall) -> dict[str, str]:
+    """Whose call it was; of a schedule also when ("Configuring a dead-letter queue" of the Scheduler user guide)."""
+    if ":schedule/" not in call.origin:
+        return {"RULE_ARN": call.origin}
+    time = str((call.event or {}).get("time", ""))
+    return {"SCHEDULE_ARN": call.origin, "SCHEDULED_TIME": time, "IS_PAYLOAD_TRUNCATED": "false"}
 
 
 def _post_again(letter: Post, error: UndeliveredError, now: float) -> Postponed | list[Letter]:

@@ -282,14 +282,14 @@ class Deliveries:
         number, letter = waiting
         try:
             outcome: Postponed | list[Letter] = self._courier.deliver(number, letter)
-        except UndeliveredError as error:
-            outcome = self._failed(letter, error)
         except Exception as error:
-            _log.exception("letter %d could not be delivered", number)
-            outcome = self._failed(letter, UndeliveredError("INTERNAL_ERROR", str(error)))
-        if self._closed and isinstance(outcome, Postponed):
-            # It failed because the account is being closed, or may have.
-            return
+            if self._closed:
+                # It failed because the account is being closed, or may have.
+                return
+            if not isinstance(error, UndeliveredError):
+                _log.exception("letter %d could not be delivered", number)
+                error = UndeliveredError("INTERNAL_ERROR", str(error))
+            outcome = self._failed(letter, error)
         now = self._clock().timestamp()
         with self._outbox.transaction():
             match outcome:

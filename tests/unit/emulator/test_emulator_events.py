@@ -621,6 +621,24 @@ def test_what_cannot_be_delivered_ends_in_the_dead_letter_queue(bus: Bus) -> Non
     assert "EXHAUSTED_RETRY_CONDITION" not in attributes
 
 
+def test_a_dead_letter_of_a_schedule_names_the_schedule(bus: Bus) -> None:
+    """Source: "Configuring a dead-letter queue for EventBridge Scheduler" of the Scheduler user guide."""
+    target = {
+        "Arn": "arn:aws:lambda:us-east-1:123456789012:function:missing",
+        "DeadLetterConfig": {"Arn": bus.queue("dead")},
+    }
+    schedule = "arn:aws:scheduler:us-east-1:123456789012:schedule/default/mine"
+    deliveries = bus.account.local._work.deliveries
+    moment = {"time": "2026-01-02T03:04:05Z"}
+    deliveries.target(Scope("123456789012", "us-east-1"), target, "[1]", origin=schedule, event=moment)
+    (message,) = bus.messages("dead")
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert (message["Body"], attributes["SCHEDULE_ARN"]) == ("[1]", schedule)
+    assert attributes["SCHEDULED_TIME"] == "2026-01-02T03:04:05Z"
+    assert attributes["ERROR_CODE"] == "NO_RESOURCE"
+    assert "RULE_ARN" not in attributes
+
+
 @pytest.mark.parametrize(
     "arn", ["arn:aws:ecs:us-east-1:123456789012:cluster/c", "arn:aws:codebuild:us-east-1:123456789012:project/p"]
 )
