@@ -73,7 +73,9 @@ def _routes(folder: str) -> tuple[Route, ...]:
 
 def _route(model: ServiceModel, name: str) -> Route:
     operation = model.operation_model(name)
-    path, _, literal = operation.http["requestUri"].partition("?")
+    # A client of S3 in this process takes the bucket out of the model that it shares with us.
+    bucket = "/{Bucket}" if "authPath" in operation.http else ""
+    path, _, literal = (bucket + operation.http["requestUri"]).partition("?")
     query = {k: v for k, v in parse_qsl(literal, keep_blank_values=True) if k not in _UNDECIDING}
     headers = set()
     shape = operation.input_shape

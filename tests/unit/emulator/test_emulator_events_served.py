@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from mlops_sm import naming
+from mlops_sm.emulator.server import routes
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,6 +81,15 @@ def test_functions_and_events_over_http(account: Any) -> None:
     topic = sns.create_topic(Name="t")["TopicArn"]
     with pytest.raises(ClientError, match="not on this machine"):
         sns.subscribe(TopicArn=topic, Protocol="http", Endpoint="http://example.com/")
+
+
+def test_operations_are_known_though_a_client_of_this_process_has_changed_the_model(account: Any) -> None:
+    """Clients of S3 take ``/{Bucket}`` out of the model; notifications and saving go by the operation."""
+    account.put("a", "x")
+    account.s3.delete_objects(Bucket=account.bucket, Delete={"Objects": [{"Key": "a"}]})
+    routes._routes.cache_clear()
+    assert routes.rest_operation("s3", "POST", "/bucket", "delete", {}) == "DeleteObjects"
+    assert routes.rest_operation("s3", "PUT", "/bucket/a/b", "", {}) == "PutObject"
 
 
 def test_each_account_and_region_hears_its_own(account: Any) -> None:
