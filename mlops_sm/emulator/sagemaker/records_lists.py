@@ -92,7 +92,8 @@ def _satisfies(name: str, value: Json, row: Row, filters: Mapping[str, Filter]) 
         return value in entity.name.rsplit("/", 1)[-1]
     time = _TIME.fullmatch(name)
     if time is not None:
-        moment = entity.created if time["what"].startswith("Crea") else entity.modified
+        # As it is shown: to the millisecond.
+        moment = round(entity.created if time["what"].startswith("Crea") else entity.modified, 3)
         return bool(moment > value if time["side"] == "After" else moment < value)
     return bool(members.get(name.removesuffix("Equals")) == value)
 
