@@ -338,7 +338,7 @@ def _control_plane(
     callbacks, queues = Callbacks(store, sites.clock), Queues()
 
     def control(scope: Scope) -> DirectControl:
-        return DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send)
+        return DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send, work.call)
 
     executions = Executions(
         store,

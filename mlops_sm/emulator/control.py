@@ -15,7 +15,7 @@ from mlops_sm.emulator.protocol import render
 from mlops_sm.emulator.store import Kind, Scope
 from mlops_sm.emulator.validation import read_request
 from mlops_sm.engine import as_text
-from mlops_sm.local.handlers import Callback, CallbackAnswer, ServiceError, StopSignal
+from mlops_sm.local.handlers import Callback, CallbackAnswer, FunctionAnswer, ServiceError, StopSignal
 
 Perform = Callable[[Scope, str, dict[str, Json]], Mapping[str, Json]]
 """Performs an operation of a scope on a validated request; raises AwsError."""
@@ -23,9 +23,18 @@ Perform = Callable[[Scope, str, dict[str, Json]], Mapping[str, Json]]
 SendMessage = Callable[[Scope, str, str], None]
 """Sends a body to a queue, named by its URL, with the rights of a scope; raises ServiceError."""
 
+InvokeFunction = Callable[[Scope, str, str], FunctionAnswer]
+"""Calls a function, named by its ARN, with an event and the rights of a scope; raises AwsError."""
+
 _STOPS: Mapping[str, tuple[Kind, str, str]] = {
     "DescribeProcessingJob": (Kind.PROCESSING_JOB, "ProcessingJobName", "StopProcessingJob"),
     "DescribeTrainingJob": (Kind.TRAINING_JOB, "TrainingJobName", "StopTrainingJob"),
+    "DescribeHyperParameterTuningJob": (
+        Kind.TUNING_JOB,
+        "HyperParameterTuningJobName",
+        "StopHyperParameterTuningJob",
+    ),
+    "DescribeTransformJob": (Kind.TRANSFORM_JOB, "TransformJobName", "StopTransformJob"),
 }
 
 
@@ -40,6 +49,7 @@ class DirectControl:
         jobs: Knows when a job ends.
         callbacks: Knows when a token is answered.
         send: SQS.
+        invoke: Lambda.
     """
 
     scope: Scope
@@ -48,6 +58,7 @@ class DirectControl:
     jobs: Jobs
     callbacks: Callbacks
     send: SendMessage
+    invoke: InvokeFunction
 
     def call(self, operation: str, request: Mapping[str, Json]) -> dict[str, Json]:
         """Call an operation.
@@ -90,6 +101,17 @@ class DirectControl:
             ServiceError: SQS refused it.
         """
         self.send(self.scope, queue_url, body)
+
+    def invoke_function(self, function: str, payload: str) -> FunctionAnswer:
+        """Call a function and wait for its end.
+
+        Raises:
+            ServiceError: It cannot be called.
+        """
+        try:
+            return self.invoke(self.scope, function, payload)
+        except AwsError as error:
+            raise ServiceError(error.code, error.message) from error
 
     def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
         """As long as the context lasts the token may be answered; its value waits for that."""

@@ -18,6 +18,7 @@ from mlops_sm.local.handlers import (
     Callback,
     CallbackAnswer,
     ControlPlane,
+    FunctionAnswer,
     StepResult,
     StepRun,
     StopSignal,
@@ -26,6 +27,8 @@ from mlops_sm.local.handlers import (
 _METADATA: Final[Mapping[str, tuple[str, str]]] = {
     "CreateProcessingJob": ("ProcessingJob", "ProcessingJobArn"),
     "CreateTrainingJob": ("TrainingJob", "TrainingJobArn"),
+    "CreateHyperParameterTuningJob": ("TuningJob", "HyperParameterTuningJobArn"),
+    "CreateTransformJob": ("TransformJob", "TransformJobArn"),
     "CreateModel": ("Model", "ModelArn"),
     "CreateModelPackage": ("RegisterModel", "ModelPackageArn"),
 }
@@ -135,6 +138,11 @@ class RecordingControl:
     def send_message(self, queue_url: str, body: str) -> None:
         """Send a message to a queue. Raises ServiceError."""
         self.inner.send_message(queue_url, body)
+
+    def invoke_function(self, function: str, payload: str) -> FunctionAnswer:
+        """Call a function and wait for its end. Raises ServiceError."""
+        self.record.executing({"Lambda": {"Arn": function}})
+        return self.inner.invoke_function(function, payload)
 
     @contextmanager
     def open_callback(self, callback: Callback) -> Iterator[Callable[[], CallbackAnswer | None]]:

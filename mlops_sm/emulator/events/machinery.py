@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,12 +15,13 @@ from mlops_sm.emulator.events.delivery import Deliveries
 from mlops_sm.emulator.events.requests import EventRequests, check_subscription
 from mlops_sm.emulator.events.rules import Rules
 from mlops_sm.emulator.events.targets import CallSageMaker, Targets
-from mlops_sm.emulator.functions.calls import FunctionCalls
+from mlops_sm.emulator.functions.calls import FunctionCalls, named
 from mlops_sm.emulator.functions.pollers import Pollers
 from mlops_sm.emulator.functions.requests import SERVICE, FunctionRequests
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.store import Scope, Store
 from mlops_sm.local.functions import Functions
+from mlops_sm.local.handlers import FunctionAnswer
 
 
 class Machinery:
@@ -57,7 +59,7 @@ class Machinery:
     ) -> None:
         clients = Clients()
         self._functions = Functions(folder)
-        calls = FunctionCalls(self._functions, clients, endpoint, now)
+        self._calls = calls = FunctionCalls(self._functions, clients, endpoint, now)
         self.rules = Rules(now)
         targets = Targets(clients, sagemaker, changing)
         self.courier = LocalCourier(self.rules, targets, calls.invoke, calls.bury, store.tags)
@@ -68,6 +70,11 @@ class Machinery:
             "sns": check_subscription,
             SERVICE: FunctionRequests(calls, deliveries.send, now, region),
         }
+
+    def call(self, scope: Scope, function: str, payload: str) -> FunctionAnswer:
+        """Call a function, as a client of a scope would, and wait for its end. Raises AwsError."""
+        called = self._calls.call(named(scope, function, ""), payload, str(uuid.uuid4())).called
+        return FunctionAnswer(called.payload, called.failed, called.lost)
 
     def watch(self, scopes: Iterable[Scope]) -> None:
         """Watch the queues that call functions of some accounts and regions."""

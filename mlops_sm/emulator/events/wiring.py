@@ -18,6 +18,7 @@ from mlops_sm.emulator.events.outbox import Outbox
 from mlops_sm.emulator.functions.hooks import FunctionHooks
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.store import Entity, Scope, Store
+from mlops_sm.local.handlers import FunctionAnswer
 
 if TYPE_CHECKING:
     from mlops_sm.emulator.events.machinery import Machinery
@@ -131,6 +132,10 @@ class EventWork:
             made.close()
         self.deliveries.close()
         self._hooks.remove()
+
+    def call(self, scope: Scope, function: str, payload: str) -> FunctionAnswer:
+        """Call a function, as a client of a scope would, and wait for its end. Raises AwsError."""
+        return self._machinery().call(scope, function, payload)
 
     # ------------------------------------------------------------------ the listener
 

@@ -9,6 +9,7 @@ from typing import Final
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.run import ENGINE_KINDS
 from mlops_sm.local.handlers.callback import run_callback
+from mlops_sm.local.handlers.lambda_step import run_lambda
 from mlops_sm.local.handlers.model import run_model
 from mlops_sm.local.handlers.processing import run_processing_step
 from mlops_sm.local.handlers.recall import recall
@@ -17,12 +18,15 @@ from mlops_sm.local.handlers.step import (
     Callback,
     CallbackAnswer,
     ControlPlane,
+    FunctionAnswer,
     ServiceError,
     StepResult,
     StepRun,
     StopSignal,
 )
 from mlops_sm.local.handlers.training import run_training_step
+from mlops_sm.local.handlers.transform import run_transform_step
+from mlops_sm.local.handlers.tuning import run_tuning_step
 
 __all__ = [
     "ENGINE_KINDS",
@@ -31,6 +35,7 @@ __all__ = [
     "Callback",
     "CallbackAnswer",
     "ControlPlane",
+    "FunctionAnswer",
     "ServiceError",
     "StepResult",
     "StepRun",
@@ -44,9 +49,12 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = MappingProxyType(
     {
         StepKind.PROCESSING: run_processing_step,
         StepKind.TRAINING: run_training_step,
+        StepKind.TRANSFORM: run_transform_step,
+        StepKind.TUNING: run_tuning_step,
         StepKind.MODEL: run_model,
         StepKind.REGISTER_MODEL: run_register_model,
         StepKind.CALLBACK: run_callback,
+        StepKind.LAMBDA: run_lambda,
     }
 )
 """What runs a step of a kind."""
@@ -56,9 +64,6 @@ _NOT_YET: Final = "its job cannot run on this machine yet"
 
 UNSUPPORTED: Final[Mapping[StepKind, str]] = MappingProxyType(
     {
-        StepKind.TRANSFORM: _NOT_YET,
-        StepKind.TUNING: _NOT_YET,
-        StepKind.LAMBDA: _NOT_YET,
         StepKind.QUALITY_CHECK: _NOT_YET,
         StepKind.CLARIFY_CHECK: _NOT_YET,
         StepKind.FOR_EACH: "its body cannot be repeated on this machine yet",

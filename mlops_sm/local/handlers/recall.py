@@ -10,6 +10,7 @@ from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.status import Succeeded
 from mlops_sm.local.handlers.callback import callback_properties
 from mlops_sm.local.handlers.step import ControlPlane
+from mlops_sm.local.handlers.tuning import tuning_properties
 
 
 class _Source(NamedTuple):
@@ -22,6 +23,7 @@ class _Source(NamedTuple):
 _SOURCES: Final[Mapping[StepKind, _Source]] = {
     StepKind.PROCESSING: _Source("ProcessingJob", "DescribeProcessingJob", "ProcessingJobName"),
     StepKind.TRAINING: _Source("TrainingJob", "DescribeTrainingJob", "TrainingJobName"),
+    StepKind.TRANSFORM: _Source("TransformJob", "DescribeTransformJob", "TransformJobName"),
     StepKind.MODEL: _Source("Model", "DescribeModel", "ModelName"),
     StepKind.REGISTER_MODEL: _Source("RegisterModel", "DescribeModelPackage", "ModelPackageName", by_arn=True),
 }
@@ -45,11 +47,16 @@ def recall(step: Step, metadata: Mapping[str, Json], control: ControlPlane) -> S
         name = arn if source.by_arn else arn.rsplit("/", 1)[-1]
         return Succeeded(control.call(source.describe, {source.name_member: name}))
     match step.kind:
+        case StepKind.TUNING if "TuningJob" in metadata:
+            return Succeeded(tuning_properties(metadata["TuningJob"]["Arn"].rsplit("/", 1)[-1], control))
         case StepKind.CONDITION if "Condition" in metadata:
             verdict = metadata["Condition"]["Outcome"] == "True"
             return Succeeded({"Outcome": str(verdict)}, verdict)
         case StepKind.CALLBACK if "Callback" in metadata:
             outputs = {each["Name"]: each["Value"] for each in metadata["Callback"].get("OutputParameters") or []}
+            return Succeeded(callback_properties(step.raw.get("OutputParameters") or [], outputs))
+        case StepKind.LAMBDA if "Lambda" in metadata:
+            outputs = {each["Name"]: each["Value"] for each in metadata["Lambda"].get("OutputParameters") or []}
             return Succeeded(callback_properties(step.raw.get("OutputParameters") or [], outputs))
         case _:
             raise ValueError(f"what a {step.kind} step left behind cannot be reused")

@@ -75,6 +75,20 @@ class CallbackAnswer(NamedTuple):
     failure: str | None = None
 
 
+class FunctionAnswer(NamedTuple):
+    """How a call of a function ended.
+
+    Attributes:
+        payload: What it returned, or how it failed: JSON text.
+        failed: Whether it failed.
+        lost: Whether it was ended because nobody waits for it any more.
+    """
+
+    payload: str
+    failed: bool = False
+    lost: bool = False
+
+
 class ControlPlane(Protocol):
     """The services as the pipeline service calls them."""
 
@@ -86,6 +100,9 @@ class ControlPlane(Protocol):
 
     def send_message(self, queue_url: str, body: str) -> None:
         """Send a message to a queue of SQS. Raises ServiceError."""
+
+    def invoke_function(self, function: str, payload: str) -> FunctionAnswer:
+        """Call a function of Lambda, named by its ARN, and wait for its end. Raises ServiceError."""
 
     def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
         """As long as the context lasts the token may be answered; its value waits, and is None when nobody can."""

@@ -11,7 +11,8 @@ import pytest
 from mlops_sm.definition.document import Step
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.status import Failed, Stopped, Succeeded
-from mlops_sm.local.handlers import HANDLERS, ServiceError, StepResult, StepRun
+from mlops_sm.local.handlers import HANDLERS, FunctionAnswer, ServiceError, StepResult, StepRun
+from mlops_sm.local.handlers.lambda_step import run_lambda
 from mlops_sm.local.handlers.request import as_request
 
 Answer = dict[str, Any] | ServiceError
@@ -32,13 +33,17 @@ class Plane:
             raise answer
         return answer
 
+    def invoke_function(self, function: str, payload: str) -> FunctionAnswer:
+        self.on_wait()
+        return FunctionAnswer("{}")
+
     def wait_for_job(self, describe: str, request: Mapping[str, Any], stop: threading.Event) -> dict[str, Any]:
         self.on_wait()
         return self.call(describe, request)
 
 
-def run(kind: StepKind, plane: Plane, arguments: dict[str, Any], **members: Any) -> StepResult:
-    step_run = StepRun(
+def prepared(kind: StepKind, plane: Plane, arguments: dict[str, Any], **members: Any) -> StepRun:
+    return StepRun(
         step=Step(name="My-Step", kind=kind, arguments=arguments),
         arguments=arguments,
         execution_id="abc123def456",
@@ -49,7 +54,10 @@ def run(kind: StepKind, plane: Plane, arguments: dict[str, Any], **members: Any)
         new_suffix=lambda: "0123456789",
         **members,
     )
-    return HANDLERS[kind](step_run)
+
+
+def run(kind: StepKind, plane: Plane, arguments: dict[str, Any], **members: Any) -> StepResult:
+    return HANDLERS[kind](prepared(kind, plane, arguments, **members))
 
 
 JOBS = [
@@ -180,3 +188,15 @@ def test_numbers_become_text_where_the_service_takes_text() -> None:
         "Unknown": {"kept": 1},
         "Tags": [{"Key": "k", "Value": "7"}],
     }
+
+
+def test_a_lambda_step_waits_so_long_and_no_longer() -> None:
+    plane, let_go = Plane(), threading.Event()
+    plane.on_wait = lambda: bool(let_go.wait(60)) and None
+    step_run = prepared(StepKind.LAMBDA, plane, {}, members={"FunctionArn": "arn:f"})
+    result = run_lambda(step_run, limit=0.01)
+    let_go.set()
+    assert result.outcome == Failed(
+        "ClientError: the Lambda function arn:f did not end within 0 seconds, which a step may last."
+    )
+    assert result.metadata == {"Lambda": {"Arn": "arn:f"}}

@@ -69,7 +69,7 @@ def test_other_kinds_are_refused_with_their_reason(kind: StepKind) -> None:
 
 
 def test_steps_in_branches_are_refused_too() -> None:
-    inner = step("Inner", StepKind.LAMBDA, {})
+    inner = step("Inner", StepKind.EMR, {})
     problems = check(step("If", StepKind.CONDITION, {"IfSteps": [{}]}, children=(inner,)))
     assert codes(problems) == ["E403"]
     assert '"Inner"' in problems[0].what
