@@ -1,4 +1,4 @@
-"""CloudWatch Logs' reads on the two log groups of SageMaker jobs, answered from the jobs' log files.
+"""CloudWatch Logs' reads on the log groups of SageMaker jobs, answered from the jobs' log files.
 
 A log file carries no times, so every event has the time at which its job started. Tokens are byte offsets: a reader
 that follows a running job reads each line once.
@@ -21,6 +21,7 @@ from mlops_sm.emulator.store import Condition, Entity, Kind, Scope, Store
 GROUPS: Final[Mapping[str, Kind]] = {
     "/aws/sagemaker/ProcessingJobs": Kind.PROCESSING_JOB,
     "/aws/sagemaker/TrainingJobs": Kind.TRAINING_JOB,
+    "/aws/sagemaker/TransformJobs": Kind.TRANSFORM_JOB,
 }
 
 # Limits of CloudWatch Logs (API reference of GetLogEvents, FilterLogEvents and DescribeLogStreams).

@@ -26,6 +26,8 @@ class Kind(StrEnum):
     EXECUTION = "pipeline-execution"
     PROCESSING_JOB = "processing-job"
     TRAINING_JOB = "training-job"
+    TRANSFORM_JOB = "transform-job"
+    TUNING_JOB = "hyper-parameter-tuning-job"
     MODEL = "model"
     MODEL_PACKAGE_GROUP = "model-package-group"
     MODEL_PACKAGE = "model-package"

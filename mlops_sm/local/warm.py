@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mlops_sm.local.environment import base_environment, is_read_at_start
-from mlops_sm.local.isolation.layer import ML, Fact, Launch, Process
+from mlops_sm.local.isolation.layer import ML, SCRATCH, Fact, Launch, Process
 from mlops_sm.local.isolation.worker import Worker, WorkerLostError
 
 _DISTRIBUTIONS: Final = ("numpy", "pandas", "scikit-learn", "joblib")
@@ -172,7 +172,10 @@ def probe() -> list[Fact]:
 def _on_the_machine(launch: Launch) -> Path:
     """Where the script that the job names is outside its namespace."""
     path = Path(launch.cwd, launch.argv[1])
-    return launch.ml / path.relative_to(ML) if path.is_relative_to(ML) else path
+    for seen, place in ((ML, launch.ml), (SCRATCH, launch.scratch)):
+        if path.is_relative_to(seen):
+            return place / path.relative_to(seen)
+    return path
 
 
 def _is_own_path(name: str, value: str) -> bool:

@@ -59,8 +59,14 @@ class JobFacts:
 
 
 def facts_of(job: Entity) -> JobFacts:
-    """The facts of a processing or training job."""
-    return _training(job) if job.kind is Kind.TRAINING_JOB else _processing(job)
+    """The facts of a processing, training or transform job."""
+    match job.kind:
+        case Kind.TRAINING_JOB:
+            return _training(job)
+        case Kind.TRANSFORM_JOB:
+            return _transform(job)
+        case _:
+            return _processing(job)
 
 
 def _processing(job: Entity) -> JobFacts:
@@ -120,6 +126,27 @@ def _training(job: Entity) -> JobFacts:
             },
         },
         outputs={name: uri for name, uri in ((_MODEL, model), (_CHECKPOINT, checkpoint)) if uri},
+    )
+
+
+def _transform(job: Entity) -> JobFacts:
+    body = job.body
+    source, reason = body["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"], body.get("FailureReason") or ""
+    return JobFacts(
+        component=f"{job.name}-aws-transform-job",
+        source_type="SageMakerTransformJob",
+        status=_status(job, f"failure reason: {reason}."),
+        has_ended=job.status not in ACTIVE,
+        succeeded=job.status == "Completed",
+        started=body.get("TransformStartTime"),
+        ended=body.get("TransformEndTime"),
+        parameters={
+            **{name: _parameter(value) for name, value in (body.get("Environment") or {}).items()},
+            "SageMaker.ModelName": {"StringValue": body["ModelName"]},
+            **_resources(body["TransformResources"]),
+        },
+        inputs={"SageMaker.TransformInput": source},
+        outputs={"SageMaker.TransformOutput": body["TransformOutput"]["S3OutputPath"]},
     )
 
 

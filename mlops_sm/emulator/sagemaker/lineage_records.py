@@ -77,7 +77,7 @@ class LineageRecorder:
 
     def _record(self, before: Entity | None, after: Entity) -> None:
         match after.kind:
-            case Kind.PROCESSING_JOB | Kind.TRAINING_JOB:
+            case Kind.PROCESSING_JOB | Kind.TRAINING_JOB | Kind.TRANSFORM_JOB:
                 if before is None:
                     self._job_started(after)
                 elif before.status != after.status:

@@ -61,9 +61,8 @@ class Control:
 
     def _status(self) -> dict[str, Json]:
         executions = self.store.in_status(Kind.EXECUTION, runner.ACTIVE)
-        running = [
-            job for kind in (Kind.PROCESSING_JOB, Kind.TRAINING_JOB) for job in self.store.in_status(kind, jobs.ACTIVE)
-        ]
+        kinds = (Kind.PROCESSING_JOB, Kind.TRAINING_JOB, Kind.TRANSFORM_JOB)
+        running = [job for kind in kinds for job in self.store.in_status(kind, jobs.ACTIVE)]
         return {
             "version": __version__,
             "pid": os.getpid(),

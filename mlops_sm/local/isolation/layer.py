@@ -42,6 +42,7 @@ class Launch:
         environment: The whole environment of the job; nothing is added to it.
         cwd: Working directory as the job sees it.
         network: False gives the job a network of its own in which only loopback exists.
+        read_only: Folders below `ML` that the job may not write to.
         log: Descriptor that takes the job's stdout and stderr; the caller keeps and closes it.
     """
 
@@ -53,6 +54,7 @@ class Launch:
     hosts: Path | None = None
     cwd: str = SCRATCH
     network: bool = field(default=True)
+    read_only: tuple[str, ...] = ()
 
 
 class Ended(NamedTuple):

@@ -13,6 +13,7 @@ import signal
 import socket
 import stat
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,11 @@ _OPT: Final = "/opt"
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
+_MS_RDONLY: Final = 1
 _MS_NOSUID: Final = 2
 _MS_NODEV: Final = 4
+_MS_NOEXEC: Final = 8
+_MS_REMOUNT: Final = 32
 _MS_BIND: Final = 4096
 _MS_REC: Final = 16384
 _MS_PRIVATE: Final = 1 << 18
@@ -39,7 +43,7 @@ _LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(ml: str, scratch: str, *, hosts: str | None, network: bool) -> None:
+def enter(ml: str, scratch: str, *, hosts: str | None, network: bool, read_only: Sequence[str] = ()) -> None:
     """Move the calling process into its own namespaces.
 
     Args:
@@ -47,6 +51,7 @@ def enter(ml: str, scratch: str, *, hosts: str | None, network: bool) -> None:
         scratch: Folder that appears at `SCRATCH`.
         hosts: File that appears at /etc/hosts, or None.
         network: False leaves only a loopback interface.
+        read_only: Folders below /opt/ml that become read-only.
 
     Raises:
         OSError: The machine refused; its text names the call that failed.
@@ -60,6 +65,8 @@ def enter(ml: str, scratch: str, *, hosts: str | None, network: bool) -> None:
     _cover_opt()
     for target, descriptor in pinned.items():
         _bind(descriptor, target)
+    for folder in read_only:
+        _protect(folder)
     if not network:
         _raise_loopback()
     if as_user:
@@ -144,6 +151,13 @@ def _pin(path: str, flags: int = 0) -> int:
 def _bind(descriptor: int, target: str) -> None:
     _mount(f"/proc/self/fd/{descriptor}", target, None, _MS_BIND | _MS_REC)
     os.close(descriptor)
+
+
+def _protect(folder: str) -> None:
+    """Make a folder read-only: a mount on itself. Flags it has from the machine's mount may not be taken away."""
+    _mount(folder, folder, None, _MS_BIND | _MS_REC)
+    locked = os.statvfs(folder).f_flag & (_MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    _mount("none", folder, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | locked)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:

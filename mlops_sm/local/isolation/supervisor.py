@@ -78,7 +78,13 @@ def _start(request: Request, log: int, status: int, supervisor: int, become: Cal
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.umask(0o022)
-        namespace.enter(request["ml"], request["scratch"], hosts=request["hosts"], network=request["network"])
+        namespace.enter(
+            request["ml"],
+            request["scratch"],
+            hosts=request["hosts"],
+            network=request["network"],
+            read_only=request["read_only"],
+        )
         namespace.die_with_parent(supervisor)
         os.chdir(request["cwd"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -198,6 +198,7 @@ class Worker:
                     "scratch": str(launch.scratch),
                     "hosts": None if launch.hosts is None else str(launch.hosts),
                     "network": launch.network,
+                    "read_only": launch.read_only,
                     "environment": dict(launch.environment),
                     "cwd": launch.cwd,
                 }

@@ -30,27 +30,43 @@ def download(store: ObjectStore, uri: str, target: Path, *, data_type: str, regi
     """
     with as_job_failure("Data download failed", target):
         target.mkdir(parents=True, exist_ok=True)
-        source = parse_s3_uri(uri)
-        match data_type:
-            case "S3Prefix":
-                files = _under_prefix(store, source)
-            case "ManifestFile":
-                files = _in_manifest(store, source)
-            case _:
-                raise JobFailureError(
-                    f"ClientError: Data download failed: S3DataType {data_type} is not supported here"
-                )
-        if not files:
-            raise JobFailureError(
-                f'ClientError: Data download failed: No S3 objects found under S3 URL "{uri}" given in input data '
-                f"source. Please ensure that the bucket exists in the selected region ({region}), that objects exist "
-                f'under that S3 prefix, and that the role "{role}" has "s3:ListBucket" permissions on bucket '
-                f'"{source.bucket}".'
-            )
+        files = _found(store, uri, data_type=data_type, region=region, role=role)
         for location, relative in files:
             path = target / _safe(relative)
             path.parent.mkdir(parents=True, exist_ok=True)
             store.fetch(location.bucket, location.key, path)
+
+
+def find_sources(
+    store: ObjectStore, uri: str, place: Path, *, data_type: str, region: str, role: str
+) -> list[tuple[S3Uri, str]]:
+    """The objects that an S3 data source names, each with its path below the source; arguments as of `download`.
+
+    Raises:
+        JobFailureError: Nothing there, no such bucket, or an unusable key.
+    """
+    with as_job_failure("Data download failed", place):
+        found = _found(store, uri, data_type=data_type, region=region, role=role)
+        return [(location, str(_safe(relative))) for location, relative in found]
+
+
+def _found(store: ObjectStore, uri: str, *, data_type: str, region: str, role: str) -> list[tuple[S3Uri, str]]:
+    source = parse_s3_uri(uri)
+    match data_type:
+        case "S3Prefix":
+            files = _under_prefix(store, source)
+        case "ManifestFile":
+            files = _in_manifest(store, source)
+        case _:
+            raise JobFailureError(f"ClientError: Data download failed: S3DataType {data_type} is not supported here")
+    if not files:
+        raise JobFailureError(
+            f'ClientError: Data download failed: No S3 objects found under S3 URL "{uri}" given in input data '
+            f"source. Please ensure that the bucket exists in the selected region ({region}), that objects exist "
+            f'under that S3 prefix, and that the role "{role}" has "s3:ListBucket" permissions on bucket '
+            f'"{source.bucket}".'
+        )
+    return files
 
 
 def restore(store: ObjectStore, uri: str, target: Path) -> None:

@@ -1,0 +1,121 @@
+"""A model as its server finds it: artifacts unpacked at /opt/ml/model, and the script that loads them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mlops_sm.local.isolation.layer import ML
+from mlops_sm.local.jobs import archive
+from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
+from mlops_sm.local.jobs.requirements import unsatisfied
+from mlops_sm.local.jobs.transfer import fetch_object, restore
+from mlops_sm.local.site import ObjectStore
+
+MODEL: Final = f"{ML}/model"
+_CODE: Final = f"{MODEL}/code"
+_SUBMITTED: Final = f"{ML}/code"
+_DEFAULT_PROGRAM: Final = "inference.py"
+
+
+class ModelSource(NamedTuple):
+    """Where the artifacts are: an archive, or with `packed` False a prefix whose objects are the files."""
+
+    uri: str
+    packed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """One model to serve.
+
+    Attributes:
+        image: The container image it is made for.
+        source: Its artifacts; None when it has none.
+        environment: The variables its container is given.
+    """
+
+    image: str
+    source: ModelSource | None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def stage(self, folder: JobFolder, store: ObjectStore) -> Script:
+        """Put the artifacts and the script into a folder.
+
+        Raises:
+            JobFailureError: They are not there, not a safe archive, or need packages that are not installed.
+        """
+        model = folder.ml / "model"
+        model.mkdir()
+        if self.source is not None:
+            _unpack(self.source, model, folder, store)
+        script = self._script(folder, store)
+        requirements = folder.inside(script.folder) / "requirements.txt"
+        missing = unsatisfied(requirements) if requirements.is_file() else []
+        if missing:
+            raise JobFailureError(
+                "ClientError: the model's requirements.txt asks for packages that are not installed here, and jobs on "
+                f"this machine install nothing: {', '.join(missing)}. Install them into the Python that runs mlops-sm."
+            )
+        return script
+
+    def _script(self, folder: JobFolder, store: ObjectStore) -> Script:
+        submitted = self.environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "")
+        place = _CODE
+        if submitted.startswith("s3://"):
+            place = _SUBMITTED
+            fetched = folder.scratch / "source"
+            fetch_object(store, submitted, fetched)
+            archive.unpack(fetched, folder.inside(place))
+            fetched.unlink()
+        elif submitted:
+            place = submitted.removeprefix("file://")
+        code = folder.inside(place)
+        named = self.environment.get("SAGEMAKER_PROGRAM")
+        program = named or (_DEFAULT_PROGRAM if (code / _DEFAULT_PROGRAM).is_file() else "")
+        if named and not (code / named).is_file():
+            raise JobFailureError(
+                f"AlgorithmError: the inference program {place}/{named} is not there: the model's SAGEMAKER_PROGRAM "
+                f"names it, and {_content(code)}"
+            )
+        return Script(place, program)
+
+
+class Script(NamedTuple):
+    """The inference script: its folder as the server sees it, and its file there; empty when there is none."""
+
+    folder: str
+    program: str
+
+
+def _unpack(source: ModelSource, model: Path, folder: JobFolder, store: ObjectStore) -> None:
+    if not source.packed:
+        restore(store, source.uri, model)
+        return
+    fetched = folder.scratch / "model.tar.gz"
+    fetch_object(store, source.uri, fetched)
+    try:
+        archive.unpack(fetched, model)
+    except JobFailureError as error:
+        raise JobFailureError(
+            f"ClientError: Failed to extract model data archive from URL {source.uri!r}: {error.reason}"
+        ) from error
+    fetched.unlink()
+
+
+def _content(code: Path) -> str:
+    if not code.is_dir():
+        return "the model has no such folder"
+    names = sorted(path.name for path in code.iterdir())
+    return f"the folder holds {', '.join(names) or 'nothing'}"
+
+
+def copy_programs(scratch: Path) -> None:
+    """Put the server's own programs into a job's scratch folder."""
+    here, target = Path(__file__).parent, scratch / "serving"
+    target.mkdir()
+    shutil.copyfile(here / "program.py", target / "serve.py")
+    shutil.copyfile(here / "script.py", target / "serving_script.py")

@@ -1,0 +1,120 @@
+"""The program of a model server, run as a job: loads a model in several processes, which ask their owner for work.
+
+It imports nothing of this package, because it is copied into the job. A process that has loaded the model connects to
+the owner's socket: that is its answer to a health check. Then it answers one request after the other. On the socket
+either side sends a length of a JSON head, a length of a body, the head, the body.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+_SOCKET: Final = "/opt/mlops-sm/serving.sock"
+LENGTHS: Final = struct.Struct("!IQ")
+_INTERNAL: Final = 500
+
+Invoke = Callable[[bytes, "str | None", "str | None", "dict[str, str]"], "tuple[int, str, bytes]"]
+
+
+def main(workers: int, model_dir: str, code_dir: str, program: str) -> int:
+    """Run `workers` processes; one that dies is replaced, unless it could not load the model."""
+    running = set()
+    ready, told = os.pipe()
+    os.set_blocking(ready, False)
+    loaded: set[int] = set()
+    for _ in range(workers):
+        running.add(_start(model_dir, code_dir, program, told))
+    while True:
+        pid, _ = os.wait()
+        if pid not in running:
+            continue
+        running.remove(pid)
+        loaded |= _pids(ready)
+        if pid not in loaded:
+            for other in running:
+                os.kill(other, signal.SIGKILL)
+            return 1
+        sys.stderr.write(f"a process of the model server ended (pid {pid}); another one takes its place\n")
+        running.add(_start(model_dir, code_dir, program, told))
+
+
+def _start(model_dir: str, code_dir: str, program: str, told: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        # Beside this file in the job.
+        invoke = importlib.import_module("serving_script").load(model_dir, code_dir, program)
+        owner = socket.socket(socket.AF_UNIX)
+        # Before the owner can give work: whoever dies at work had loaded its model.
+        os.write(told, struct.pack("!I", os.getpid()))
+        owner.connect(_SOCKET)
+        _serve(owner, invoke)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _pids(ready: int) -> set[int]:
+    try:
+        found = os.read(ready, 4096)
+    except BlockingIOError:
+        return set()
+    return {pid for (pid,) in struct.iter_unpack("!I", found)}
+
+
+def _serve(owner: socket.socket, invoke: Invoke) -> None:
+    """Answer requests until the owner is gone."""
+    while True:
+        lengths = receive(owner, LENGTHS.size)
+        if not lengths:
+            return
+        head_size, body_size = LENGTHS.unpack(lengths)
+        head = json.loads(receive(owner, head_size))
+        body = receive(owner, body_size)
+        try:
+            status, content_type, answer = invoke(body, head["content_type"], head["accept"], head["attributes"])
+        except Exception as error:
+            traceback.print_exc()
+            status = getattr(error, "status_code", _INTERNAL)
+            content_type, answer = "text/plain", f"{type(error).__name__}: {error}".encode()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        send(owner, {"status": int(status), "content_type": content_type}, answer)
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly `size` bytes, none when the other side is gone."""
+    received = bytearray(size)
+    view = memoryview(received)
+    while view:
+        count = connection.recv_into(view)
+        if not count:
+            return b""
+        view = view[count:]
+    return bytes(received)
+
+
+def send(connection: socket.socket, head: Mapping[str, Any], body: bytes) -> None:
+    """Send a message."""
+    encoded = json.dumps(head).encode()
+    connection.sendall(LENGTHS.pack(len(encoded), len(body)) + encoded)
+    connection.sendall(body)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))

@@ -1,0 +1,315 @@
+"""The owner's end of a model server: its start, its health, its invocations and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mlops_sm.errors import RefusedError
+from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
+from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
+from mlops_sm.local.serving.model import MODEL, Script, copy_programs
+from mlops_sm.local.serving.program import LENGTHS
+from mlops_sm.local.site import Site
+
+_PROGRAM: Final = f"{SCRATCH}/serving/serve.py"
+_PEER: Final = struct.Struct("3i")
+_STARTUP_SECONDS: Final = 240.0
+"""A container has four minutes to become healthy ("Custom Inference Code with Hosting Services", health checks)."""
+STOP_SECONDS: Final = 30.0
+"""Between SIGTERM and SIGKILL at the end (the same page, "StopContainer")."""
+_LOOK_AROUND: Final = 0.1
+_TAIL: Final = 4096
+
+
+class NotHealthyError(Exception):
+    """The server did not become healthy; the message is the last line of its log."""
+
+
+class NoResponseError(Exception):
+    """An invocation got no response: the server's process died, or the time was up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the model's container answered.
+
+    Attributes:
+        status: HTTP's.
+        content_type: Of the body.
+        body: The response's content.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200."""
+        return self.status == 200  # noqa: PLR2004 - HTTP's OK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Starts servers at a site.
+
+    Attributes:
+        site: Where they run.
+        folder: Where this one lives.
+        log: Takes what the server prints.
+        startup_seconds: How long it may take to become healthy.
+    """
+
+    site: Site
+    folder: JobFolder
+    log: Path
+    startup_seconds: float = _STARTUP_SECONDS
+
+    def start(
+        self,
+        script: Script,
+        environment: Mapping[str, str],
+        *,
+        workers: int = 1,
+        network: bool = True,
+        warm: bool = True,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> Running:
+        """Start a server on a staged model and wait until it is healthy.
+
+        Args:
+            script: What loads the model.
+            environment: The whole environment of its processes.
+            workers: How many processes load the model; so many invocations run at once.
+            network: Whether it reaches the machine's network.
+            warm: Whether a fork of a warm worker may run it.
+            is_stopped: Whether somebody gave up waiting.
+
+        Raises:
+            NotHealthyError: It ended, or did not become healthy in time, or nobody waits any more.
+            JobFailureError: It could not be started, because this machine gives no job its own /opt/ml.
+        """
+        copy_programs(self.folder.scratch)
+        running = Running(_listen(self.folder.scratch), workers)
+        argv = ("python3", _PROGRAM, str(workers), MODEL, script.folder, script.program)
+        try:
+            with self.log.open("ab") as log:
+                launch = Launch(
+                    argv=argv,
+                    ml=self.folder.ml,
+                    scratch=self.folder.scratch,
+                    hosts=self.folder.hosts,
+                    environment=environment,
+                    network=network,
+                    log=log.fileno(),
+                    read_only=(MODEL,),
+                )
+                running.attend(self._process(launch, warm=warm))
+            deadline = time.monotonic() + self.startup_seconds
+            while not running.is_healthy(_LOOK_AROUND):
+                if running.ended or is_stopped() or time.monotonic() > deadline:
+                    break
+        except BaseException:
+            running.stop(0)
+            raise
+        if not running.is_healthy():
+            running.stop(0)
+            raise NotHealthyError(_last_line(self.log))
+        return running
+
+    def _process(self, launch: Launch, *, warm: bool) -> Process:
+        try:
+            process = self.site.warm.start(launch) if warm and self.site.isolation.probe().ok else None
+            return process if process is not None else self.site.isolation.run(launch)
+        except RefusedError as error:
+            problem = error.problems[0]
+            raise JobFailureError(f"InternalServerError: {problem.what}. {problem.fix} [{problem.code}]") from error
+
+
+class Running:
+    """A server that runs. Safe to use from several threads.
+
+    Args:
+        listener: Where its processes connect.
+        workers: How many of them there are to be.
+    """
+
+    def __init__(self, listener: socket.socket, workers: int) -> None:
+        self.workers = workers
+        self._listener = listener
+        self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        self._healthy = threading.Event()
+        self._process: Process | None = None
+        self._attendant: threading.Thread | None = None
+        self._wake, self._woken = os.pipe()
+        self.ended = False
+
+    def attend(self, process: Process) -> None:
+        """Take care of the server's process from now on."""
+        self._process = process
+        self._attendant = threading.Thread(target=self._attend, args=(process,), name="model server", daemon=True)
+        self._attendant.start()
+
+    def is_healthy(self, timeout: float = 0.0) -> bool:
+        """Whether a process has loaded the model; waits so many seconds for it."""
+        return self._healthy.wait(timeout) and not self.ended
+
+    def invoke(
+        self,
+        body: bytes,
+        content_type: str | None,
+        accept: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        *,
+        timeout: float,
+    ) -> Response:
+        """One request to the model; waits for a process that is idle.
+
+        Args:
+            body: The payload.
+            content_type: Its type; None leaves it to the server.
+            accept: The type of the answer; None leaves it to the server.
+            attributes: Further headers, e.g. ``X-Amzn-SageMaker-Custom-Attributes``.
+            timeout: Seconds.
+
+        Raises:
+            NoResponseError: The process died at it, no process is left, or the time is up; the message says which.
+        """
+        deadline = time.monotonic() + timeout
+        worker = self._take(deadline)
+        head = {"content_type": content_type, "accept": accept, "attributes": dict(attributes or {})}
+        try:
+            response = worker.exchange(head, body, deadline)
+        except TimeoutError:
+            worker.kill()
+            raise NoResponseError(f"no answer within {timeout:g} seconds") from None
+        except OSError as error:
+            worker.close()
+            raise NoResponseError("the model server's process ended") from error
+        self._idle.put(worker)
+        return response
+
+    def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
+        """End the server: SIGTERM, and SIGKILL after the grace. Invocations that wait get no response."""
+        process = self._process
+        if process is not None:
+            process.terminate()
+            if self._attendant is not None:
+                self._attendant.join(grace_seconds)
+            process.kill()
+        os.close(self._woken)
+        if self._attendant is not None:
+            self._attendant.join()
+        os.close(self._wake)
+        self._listener.close()
+        if process is not None:
+            process.close()
+        while True:
+            try:
+                worker = self._idle.get_nowait()
+            except queue.Empty:
+                break
+            if worker is not None:
+                worker.close()
+        self._idle.put(None)
+
+    def _take(self, deadline: float) -> _Worker:
+        try:
+            worker = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise NoResponseError("every process of the model server is busy") from None
+        if worker is None:
+            self._idle.put(None)  # for the next one who waits
+            raise NoResponseError("the model server has ended")
+        return worker
+
+    def _attend(self, process: Process) -> None:
+        poll = select.poll()
+        for descriptor in (self._listener.fileno(), process.fileno(), self._wake):
+            poll.register(descriptor, select.POLLIN)
+        while not self.ended:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._listener.fileno() in ready:
+                connection, _ = self._listener.accept()
+                self._idle.put(_Worker(connection))
+                self._healthy.set()
+            elif process.fileno() in ready or self._wake in ready:
+                self.ended = True
+        self._idle.put(None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """One process of the server that has loaded the model."""
+
+    connection: socket.socket
+    _lengths: struct.Struct = field(default=LENGTHS, repr=False)
+
+    def exchange(self, head: Mapping[str, object], body: bytes, deadline: float) -> Response:
+        encoded = json.dumps(head).encode()
+        self._patience(deadline)
+        self.connection.sendall(self._lengths.pack(len(encoded), len(body)) + encoded)
+        self._patience(deadline)
+        self.connection.sendall(body)
+        head_size, body_size = self._lengths.unpack(self._receive(self._lengths.size, deadline))
+        answer = json.loads(self._receive(head_size, deadline))
+        return Response(answer["status"], answer["content_type"], self._receive(body_size, deadline))
+
+    def kill(self) -> None:
+        """End the process: it is busy with something that nobody waits for any more."""
+        peer, _, _ = _PEER.unpack(self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(peer, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _receive(self, size: int, deadline: float) -> bytes:
+        received = bytearray(size)
+        view = memoryview(received)
+        while view:
+            self._patience(deadline)
+            count = self.connection.recv_into(view)
+            if not count:
+                raise ConnectionResetError
+            view = view[count:]
+        return bytes(received)
+
+    def _patience(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.connection.settimeout(left)
+
+
+def _listen(scratch: Path) -> socket.socket:
+    """A socket in the job's scratch folder, whose path may be longer than the 108 bytes of a socket's."""
+    listener = socket.socket(socket.AF_UNIX)
+    folder = os.open(scratch, os.O_PATH | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/serving.sock")
+    finally:
+        os.close(folder)
+    listener.listen(128)
+    return listener
+
+
+def _last_line(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""
