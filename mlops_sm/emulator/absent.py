@@ -155,14 +155,6 @@ _BY_REASON: Final[Mapping[str, tuple[str, ...]]] = {
         "ListModelMetadata",
         "UpdateHubContentReference",
     ),
-    "tuning does not run on this machine yet": (
-        "CreateHyperParameterTuningJob",
-        "DeleteHyperParameterTuningJob",
-        "DescribeHyperParameterTuningJob",
-        "ListHyperParameterTuningJobs",
-        "ListTrainingJobsForHyperParameterTuningJob",
-        "StopHyperParameterTuningJob",
-    ),
     "its job runs only on AWS": (
         "CreateJob",
         "CreateTrainingSession",
@@ -226,12 +218,6 @@ _BY_REASON: Final[Mapping[str, tuple[str, ...]]] = {
         "ListTrainingPlans",
         "ListUltraServersByReservedCapacity",
         "SearchTrainingPlanOfferings",
-    ),
-    "batch transform does not run on this machine yet": (
-        "CreateTransformJob",
-        "DescribeTransformJob",
-        "ListTransformJobs",
-        "StopTransformJob",
     ),
     "the Marketplace exists only on AWS": (
         "DescribeSubscribedWorkteam",

@@ -7,16 +7,21 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator import callbacks, jobs, runner
+from mlops_sm.emulator.sagemaker.tuning_records import closed as closed_tuning_job
 from mlops_sm.emulator.store import Entity, Kind, Store
 from mlops_sm.engine import ExecutionStatus
 
 _REASON: Final = "InternalServerError: the process that owned the local account ended before this {what} did. {fix}"
 _RETRY: Final = "RetryPipelineExecution goes on from the steps that succeeded."
 _OPEN_STEPS: Final = frozenset({"Starting", "Executing", "Stopping"})
-_JOBS: Final = ("ProcessingJob", "TrainingJob")
+_JOBS: Final = ("ProcessingJob", "TrainingJob", "TransformJob", "TuningJob")
 _THINGS: Final = ("Model", "RegisterModel")
 """Members of a step's Metadata: jobs, which end, and what is there or not."""
-_END_MEMBERS: Final = {Kind.PROCESSING_JOB: "ProcessingEndTime", Kind.TRAINING_JOB: "TrainingEndTime"}
+_END_MEMBERS: Final = {
+    Kind.PROCESSING_JOB: "ProcessingEndTime",
+    Kind.TRAINING_JOB: "TrainingEndTime",
+    Kind.TRANSFORM_JOB: "TransformEndTime",
+}
 
 
 def close_abandoned(store: Store, now: float) -> list[str]:
@@ -32,10 +37,14 @@ def close_abandoned(store: Store, now: float) -> list[str]:
     """
     closed: list[str] = []
     with store.transaction():
-        for kind in (Kind.PROCESSING_JOB, Kind.TRAINING_JOB):
+        for kind in _END_MEMBERS:
             for job in store.in_status(kind, jobs.ACTIVE):
                 store.save(_closed_job(job, now))
                 closed.append(job.arn)
+        for tuning_job in store.in_status(Kind.TUNING_JOB, jobs.ACTIVE):
+            # After the training jobs, which it counts.
+            store.save(_closed_tuning_job(store, tuning_job, now))
+            closed.append(tuning_job.arn)
         for callback in store.in_status(Kind.CALLBACK, [callbacks.WAITING]):
             store.save(callback.with_body({}, modified=now, status=callbacks.ABANDONED))
             closed.append(callback.arn)
@@ -58,7 +67,16 @@ def _closed_job(job: Entity, now: float) -> Entity:
         message = changes.get("FailureReason", "Training job stopped")
         transitions.append({"Status": status, "StartTime": now, "EndTime": now, "StatusMessage": message})
         changes |= {"SecondaryStatusTransitions": transitions, "SecondaryStatus": status}
+        if "ObjectiveStatus" in job.body:
+            changes["ObjectiveStatus"] = "Failed"
     return job.with_body(changes, modified=now, status=status)
+
+
+def _closed_tuning_job(store: Store, job: Entity, now: float) -> Entity:
+    children = store.select(job.scope, Kind.TRAINING_JOB, parent=job.name)
+    if job.status == jobs.STOPPING:
+        return closed_tuning_job(job, children, "Stopped", None, now)
+    return closed_tuning_job(job, children, "Failed", _REASON.format(what="job", fix="Please start it again."), now)
 
 
 def _close_steps(store: Store, execution: Entity, now: float) -> None:

@@ -203,8 +203,92 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "ModelPackageConfig": Member(_SERVERLESS),
 }
 
+_RECORDS: Final = Refused(
+    "E404", "records of RecordIO and TFRecord are not split on this machine", 'Use SplitType "Line" or "None".'
+)
+_MANIFEST_ONLY: Final = Refused(
+    "E404", "batch transform takes no data of this type", 'Use S3DataType "S3Prefix" or "ManifestFile".'
+)
+
+_TRANSFORM: Final[Mapping[str, Member]] = {
+    "TransformJobName": Member(HONOURED),
+    "ModelName": Member(HONOURED),
+    "MaxConcurrentTransforms": Member(HONOURED),
+    "ModelClientConfig": Member(HONOURED),
+    "MaxPayloadInMB": Member(HONOURED),
+    "BatchStrategy": Member(HONOURED),
+    "Environment": Member(HONOURED),
+    "TransformInput": Member(HONOURED),
+    "TransformInput.SplitType": Member(HONOURED, {"RecordIO": _RECORDS, "TFRecord": _RECORDS}),
+    "TransformInput.DataSource.S3DataSource.S3DataType": Member(
+        HONOURED, {"AugmentedManifestFile": _MANIFEST_ONLY, "Converse": _MANIFEST_ONLY}
+    ),
+    "TransformOutput": Member(HONOURED),
+    "TransformOutput.KmsKeyId": Member(_KEYS),
+    "DataCaptureConfig": Member(HONOURED),
+    "DataCaptureConfig.KmsKeyId": Member(_KEYS),
+    "TransformResources": Member(_HARDWARE),
+    "TransformResources.InstanceCount": _ONE_INSTANCE,
+    "TransformResources.VolumeKmsKeyId": Member(_KEYS),
+    "DataProcessing": Member(HONOURED),
+    "Tags": Member(HONOURED),
+    "ExperimentConfig": Member(HONOURED),
+}
+
+_TUNED: Final = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
+_SHARED: Final = (
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "VpcConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "StoppingCondition",
+    "EnableNetworkIsolation",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+    "CheckpointConfig",
+    "RetryStrategy",
+    "Environment",
+)
+"""Members of a training job that are those of its tuning job's definition."""
+_NOT_TUNED: Final = ("TrainingImageConfig", "EnableSageMakerMetricsTimeSeries", "Container")
+
+
+def _tuning_definition(prefix: str) -> dict[str, Member]:
+    lines = {
+        **{name: Member(HONOURED) for name in _TUNED},
+        **{
+            line: member
+            for line, member in _TRAINING.items()
+            if line.split(".")[0].removesuffix("[]") in _SHARED
+            and not line.startswith(tuple(f"AlgorithmSpecification.{name}" for name in _NOT_TUNED))
+        },
+        "HyperParameterTuningResourceConfig": Member(_HARDWARE),
+        "HyperParameterTuningResourceConfig.InstanceCount": _ONE_INSTANCE,
+        "HyperParameterTuningResourceConfig.InstanceConfigs[].InstanceCount": _ONE_INSTANCE,
+        "HyperParameterTuningResourceConfig.VolumeKmsKeyId": Member(_KEYS),
+    }
+    return {f"{prefix}.{line}": member for line, member in lines.items()}
+
+
+_TUNING: Final[Mapping[str, Member]] = {
+    "HyperParameterTuningJobName": Member(HONOURED),
+    "HyperParameterTuningJobConfig": Member(HONOURED),
+    "WarmStartConfig": Member(HONOURED),
+    "Tags": Member(HONOURED),
+    "Autotune": Member(HONOURED),
+    **_tuning_definition("TrainingJobDefinition"),
+    **_tuning_definition("TrainingJobDefinitions[]"),
+}
+
 FIDELITY: Final[Mapping[StepKind, Mapping[str, Member]]] = MappingProxyType(
-    {StepKind.PROCESSING: _PROCESSING, StepKind.TRAINING: _TRAINING}
+    {
+        StepKind.PROCESSING: _PROCESSING,
+        StepKind.TRAINING: _TRAINING,
+        StepKind.TRANSFORM: _TRANSFORM,
+        StepKind.TUNING: _TUNING,
+    }
 )
 """Request members of the kinds whose jobs run here. Models and model packages are only kept, all members of them."""
 

@@ -14,6 +14,7 @@ from mlops_sm.local.fidelity import CACHE, FIDELITY, MLFLOW, Honoured, Ignored, 
 from mlops_sm.local.handlers import UNSUPPORTED
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
+from mlops_sm.local.tuning import bayesian
 
 _UNKNOWN: Final = object()
 """A value that only a finished step or an execution variable can give."""
@@ -90,7 +91,9 @@ def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignor
         case StepKind.PROCESSING:
             yield from _check_processing(step, scope, images)
         case StepKind.TRAINING:
-            yield from _check_training(step, scope, images)
+            yield from _check_training(step, step.arguments, "", scope, images)
+        case StepKind.TUNING:
+            yield from _check_tuning(step, scope, images)
         case _:
             return
 
@@ -110,19 +113,39 @@ def _check_processing(step: Step, scope: Scope, images: ImageTable) -> Iterator[
         )
 
 
-def _check_training(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
-    algorithm = step.arguments.get("AlgorithmSpecification") or {}
+def _check_tuning(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
+    config = step.arguments.get("HyperParameterTuningJobConfig") or {}
+    if _known(config.get("Strategy"), scope) == "Bayesian" and not bayesian.is_available():
+        yield Problem(
+            "E414",
+            _where(step, "HyperParameterTuningJobConfig.Strategy"),
+            f'step "{step.name}" uses the Bayesian strategy, and the optimiser is not installed',
+            bayesian.FIX,
+        )
+    several = enumerate(step.arguments.get("TrainingJobDefinitions") or [])
+    definitions = [(f"TrainingJobDefinitions[{index}].", each) for index, each in several]
+    if "TrainingJobDefinition" in step.arguments:
+        definitions.append(("TrainingJobDefinition.", step.arguments["TrainingJobDefinition"]))
+    for prefix, definition in definitions:
+        arguments = {**definition, "HyperParameters": definition.get("StaticHyperParameters")}
+        yield from _check_training(step, arguments, prefix, scope, images)
+
+
+def _check_training(
+    step: Step, arguments: Mapping[str, Json], prefix: str, scope: Scope, images: ImageTable
+) -> Iterator[Problem]:
+    algorithm = arguments.get("AlgorithmSpecification") or {}
     image_uri = _known(algorithm.get("TrainingImage"), scope)
     if isinstance(image_uri, str) and images.find(image_uri) is None:
-        yield images.refusal(image_uri, _where(step, "AlgorithmSpecification.TrainingImage"))
+        yield images.refusal(image_uri, _where(step, f"{prefix}AlgorithmSpecification.TrainingImage"))
         return
-    hyperparameters = step.arguments.get("HyperParameters") or {}
-    environment = step.arguments.get("Environment") or {}
+    hyperparameters = arguments.get("HyperParameters") or {}
+    environment = arguments.get("Environment") or {}
     has_program = "sagemaker_program" in hyperparameters or "SAGEMAKER_PROGRAM" in environment
     if image_uri is not None and not algorithm.get("ContainerEntrypoint") and not has_program:
         yield Problem(
             "E405",
-            _where(step, "AlgorithmSpecification"),
+            _where(step, f"{prefix}AlgorithmSpecification"),
             f'step "{step.name}" runs the image\'s built-in training program, and images do not run on this machine',
             "Train with a script: hyperparameters sagemaker_program and sagemaker_submit_directory, or a "
             "ContainerEntrypoint.",

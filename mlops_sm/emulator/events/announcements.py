@@ -101,6 +101,14 @@ _KINDS: Final[Mapping[Kind, Announcement]] = {
     Kind.PROCESSING_JOB: Announcement(
         detail_type="SageMaker Processing Job State Change", noun="ProcessingJob", status="ProcessingJobStatus"
     ),
+    Kind.TRANSFORM_JOB: Announcement(
+        detail_type="SageMaker Transform Job State Change", noun="TransformJob", status="TransformJobStatus", times=iso
+    ),
+    Kind.TUNING_JOB: Announcement(
+        detail_type="SageMaker HyperParameter Tuning Job State Change",
+        noun="HyperParameterTuningJob",
+        status="HyperParameterTuningJobStatus",
+    ),
     Kind.MODEL: Announcement(detail_type="SageMaker Model State Change", noun="Model"),
     Kind.MODEL_PACKAGE: Announcement(
         detail_type="SageMaker Model Package State Change",
@@ -117,8 +125,6 @@ _KINDS: Final[Mapping[Kind, Announcement]] = {
 _RECORDS: Final[Mapping[str, Announcement]] = {
     announcement.noun: announcement
     for announcement in (
-        Announcement(detail_type="SageMaker HyperParameter Tuning Job State Change", noun="HyperParameterTuningJob"),
-        Announcement(detail_type="SageMaker Transform Job State Change", noun="TransformJob", times=iso),
         Announcement(detail_type="SageMaker Endpoint State Change", noun="Endpoint", upper=True),
         Announcement(
             detail_type="SageMaker Feature Group State Change", noun="FeatureGroup", watched=("OfflineStoreStatus",)

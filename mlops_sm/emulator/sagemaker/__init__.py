@@ -23,6 +23,8 @@ from mlops_sm.emulator.sagemaker import (
     search,
     tags,
     training_jobs,
+    transform_jobs,
+    tuning_jobs,
 )
 from mlops_sm.emulator.service import Operation
 
@@ -34,6 +36,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **callback_steps.OPERATIONS,
     **processing_jobs.OPERATIONS,
     **training_jobs.OPERATIONS,
+    **transform_jobs.OPERATIONS,
+    **tuning_jobs.OPERATIONS,
     **models.OPERATIONS,
     **package_groups.OPERATIONS,
     **packages.OPERATIONS,

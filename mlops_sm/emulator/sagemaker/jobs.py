@@ -13,6 +13,7 @@ from mlops_sm.emulator.jobs import ACTIVE, STOPPING, JobFamily
 from mlops_sm.emulator.sagemaker.tags import tag_new
 from mlops_sm.emulator.service import Call
 from mlops_sm.emulator.store import Entity, Kind
+from mlops_sm.local.jobs import JobOutcome
 
 MAX_RUNTIME: Final = 86_400
 """Seconds; what the service fills in for a StoppingCondition that is not given."""
@@ -44,8 +45,22 @@ def check_job(call: Call, kind: StepKind, name: str, arguments: dict[str, Json])
         raise invalid(" ".join(refused))
 
 
-def start_job(call: Call, entity: Entity, family: JobFamily) -> None:
+def start_job(
+    call: Call,
+    entity: Entity,
+    family: JobFamily,
+    *,
+    with_it: Callable[[], None] = lambda: None,
+    on_end: Callable[[JobOutcome], None] = lambda _: None,
+) -> None:
     """Keep a new job with the request's tags, and run it.
+
+    Args:
+        call: The request.
+        entity: The job's record.
+        family: Its kind.
+        with_it: What else is written when the record is, in the same transaction.
+        on_end: Called once it has ended.
 
     Raises:
         AwsError: ResourceInUse, a job has that name already.
@@ -59,7 +74,8 @@ def start_job(call: Call, entity: Entity, family: JobFamily) -> None:
                 f"name already exists ({entity.arn})",
             )
         tag_new(call, entity.arn)
-    call.service.jobs.start(entity, call.members(), family)
+        with_it()
+    call.service.jobs.start(entity, call.members(), family, on_end)
 
 
 def stop_job(call: Call, read: Callable[[], Entity], stopping: Callable[[Entity], Entity] = lambda job: job) -> None:

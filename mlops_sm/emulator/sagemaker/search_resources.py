@@ -199,7 +199,11 @@ RESOURCES: Final[Mapping[str, Resource | None]] = {
     "FeatureMetadata": Resource(member="FeatureMetadata", kind=Kind.RECORD, family="FeatureGroup", project=_features),
     "Project": _of_records("Project"),
     "ModelCard": _of_records("ModelCard"),
-    "HyperParameterTuningJob": _of_records("HyperParameterTuningJob"),
+    "HyperParameterTuningJob": Resource(
+        member="HyperParameterTuningJob",
+        kind=Kind.TUNING_JOB,
+        project=_plain("HyperParameterTuningJob", status="HyperParameterTuningJobStatus"),
+    ),
     "Job": _of_records("Job"),
     "HubContent": _of_records("HubContent"),
     # SearchRecord has no member for these two.

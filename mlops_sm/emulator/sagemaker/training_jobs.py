@@ -34,13 +34,35 @@ _ENDS: Final[Mapping[str, str]] = {
 
 def create_training_job(call: Call) -> dict[str, Json]:
     """Start a training job."""
-    name, now = call.request["TrainingJobName"], call.now()
-    body = {**_DEFAULTS, **call.members()}
-    body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     _check_algorithm(call)
+    check_training(call)
+    entity = new_training_job(call)
+    start_job(call, entity, FAMILY)
+    return {"TrainingJobArn": entity.arn}
+
+
+def check_training(call: Call) -> None:
+    """Refuse a request for a training job that the service would not take, or that this machine cannot run.
+
+    Raises:
+        AwsError: ValidationException.
+    """
     _check_channels(call.request.get("InputDataConfig") or [])
     _check_waiting(call.request)
-    check_job(call, StepKind.TRAINING, name, call.members())
+    check_job(call, StepKind.TRAINING, call.request["TrainingJobName"], call.members())
+
+
+def new_training_job(call: Call, parent: str = "", **members: Json) -> Entity:
+    """The record of a training job that is about to start.
+
+    Args:
+        call: Its CreateTrainingJob request.
+        parent: The tuning job that starts it.
+        **members: What its record shows beside the request.
+    """
+    name, now = call.request["TrainingJobName"], call.now()
+    body = {**_DEFAULTS, **call.members(), **members}
+    body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     entity = Entity(
         scope=call.scope,
         kind=Kind.TRAINING_JOB,
@@ -48,12 +70,11 @@ def create_training_job(call: Call) -> dict[str, Json]:
         arn=call.scope.arn(Kind.TRAINING_JOB, name),
         created=now,
         modified=now,
+        parent=parent,
         status=IN_PROGRESS,
         body=body,
     )
-    entity = _enter(entity, "Starting", "Starting the training job", now)
-    start_job(call, entity, FAMILY)
-    return {"TrainingJobArn": entity.arn}
+    return _enter(entity, "Starting", "Starting the training job", now)
 
 
 def describe_training_job(call: Call) -> dict[str, Json]:
@@ -80,8 +101,13 @@ def list_training_jobs(call: Call) -> dict[str, Json]:
 
 def stop_training_job(call: Call) -> dict[str, Json]:
     """Ask a running job to end."""
-    stop_job(call, lambda: _job(call), lambda job: _enter(job, "Stopping", "Stopping the training job", call.now()))
+    stop_job(call, lambda: _job(call), lambda job: stopping(job, call.now()))
     return {}
+
+
+def stopping(job: Entity, now: float) -> Entity:
+    """A job that was asked to end, in the secondary status that says so."""
+    return _enter(job, "Stopping", "Stopping the training job", now)
 
 
 def update_training_job(call: Call) -> dict[str, Json]:

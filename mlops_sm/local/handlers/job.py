@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mlops_sm.definition.document import Json
@@ -22,6 +22,7 @@ class JobKind(NamedTuple):
         arn_member: Member of the Create response.
         status_member: Member of the Describe response.
         metadata: Member of a step's Metadata.
+        new_name: Its name, from the execution's id, the step's name and ten random characters.
     """
 
     create: str
@@ -30,11 +31,13 @@ class JobKind(NamedTuple):
     arn_member: str
     status_member: str
     metadata: str
+    new_name: Callable[[str, str, str], str] = step_job_name
 
 
 def run_job(run: StepRun, kind: JobKind) -> StepResult:
     """Run the step's job to its end; `run.stop` stops it."""
-    name = run.arguments.get(kind.name_member) or step_job_name(run.execution_id, run.step.name, run.new_suffix())
+    name = run.arguments.get(kind.name_member)
+    name = name or kind.new_name(run.execution_id, run.step.name, run.new_suffix())
     request = as_request(kind.create, {**run.arguments, kind.name_member: name, **merged_tags(run)})
     try:
         created = run.control.call(kind.create, request)
