@@ -3,6 +3,7 @@
 The only room that imports `sagemaker`, beside the compile worker. A plain SDK step may stand beside any of ours.
 """
 
+from mlops_sm.builders.batch import batch_transform
 from mlops_sm.builders.context import Context
 from mlops_sm.builders.evaluation import evaluation
 from mlops_sm.builders.fail import fail
@@ -10,7 +11,7 @@ from mlops_sm.builders.gate import at_least, at_most, equals, gate
 from mlops_sm.builders.images import algorithm_image, framework_image, own_image
 from mlops_sm.builders.processing import processing
 from mlops_sm.builders.recipes import quality_gate
-from mlops_sm.builders.references import metric, model_artifacts, output, report_uri
+from mlops_sm.builders.references import metric, model_artifacts, output, predictions, report_uri
 from mlops_sm.builders.registry import create_model, package_group, register_model
 from mlops_sm.builders.settings import Compute, Security, call_retries, job_retries
 from mlops_sm.builders.training import Channel, training
@@ -23,6 +24,7 @@ __all__ = [
     "algorithm_image",
     "at_least",
     "at_most",
+    "batch_transform",
     "call_retries",
     "create_model",
     "equals",
@@ -36,6 +38,7 @@ __all__ = [
     "output",
     "own_image",
     "package_group",
+    "predictions",
     "processing",
     "quality_gate",
     "register_model",

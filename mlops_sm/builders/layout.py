@@ -1,6 +1,7 @@
 """Where in S3 a step puts what it produces.
 
     s3://<artifact bucket>/<pipeline>/<execution id>/<step>/<output>/               processing
+    s3://<artifact bucket>/<pipeline>/<execution id>/<step>/<key of the input>.out  batch transform
     s3://<model bucket>/<pipeline>/<execution id>/<step>/<output>/                  evaluation
     s3://<model bucket>/<pipeline>/<execution id>/<step>/<job>/output/model.tar.gz  training
 

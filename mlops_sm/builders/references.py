@@ -6,7 +6,7 @@ from typing import Any
 
 from sagemaker.core.workflow.functions import Join, JsonGet
 from sagemaker.core.workflow.properties import Properties
-from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep, TransformStep
 
 from mlops_sm.errors import InputError, Problem, did_you_mean
 
@@ -39,6 +39,16 @@ def model_artifacts(step: TrainingStep) -> Properties:
     """
     _expect(step, TrainingStep, "model_artifacts")
     return step.properties.ModelArtifacts.S3ModelArtifacts
+
+
+def predictions(step: TransformStep) -> Properties:
+    """The S3 URI below which a batch transform step left its results.
+
+    Raises:
+        InputError: It is no transform step (E338).
+    """
+    _expect(step, TransformStep, "predictions")
+    return step.properties.TransformOutput.S3OutputPath
 
 
 def metric(step: ProcessingStep, path: str) -> JsonGet:

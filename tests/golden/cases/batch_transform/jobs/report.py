@@ -1,0 +1,3 @@
+"""A job."""
+
+print("report")
