@@ -60,6 +60,7 @@ class Member:
 
 
 _HARDWARE: Final = Ignored("W401", "Instance types and volume sizes: jobs use this machine as it is")
+_INSTANCES_OF_BATCH: Final = Ignored("W401", "Instance counts of batch transform: one instance does the work of all")
 _ROLE: Final = Ignored("W402", "Execution roles: jobs have no AWS permissions to be limited")
 _KEYS: Final = Ignored("W403", "KMS keys: nothing is encrypted on this machine")
 _VPC: Final = Ignored("W404", "VPC settings and encryption between instances: jobs use this machine's network")
@@ -72,7 +73,6 @@ _PLATFORM: Final = Ignored(
 _FAST_FILE: Final = Ignored("W409", "FastFile mode: the data is copied before the job starts, as in File mode")
 _GZIP: Final = Ignored("W411", "Gzip compression of inputs: files arrive as they are, as in File mode on AWS")
 _SHUFFLE: Final = Ignored("W412", "ShuffleConfig: the order of files is that of their keys")
-CACHE: Final = Ignored("W413", "CacheConfig: every step runs; results of earlier executions are not reused")
 
 _PIPE: Final = Refused(
     "E404", "Pipe mode streams data through named pipes, which is not done here", 'Use "File" (or "FastFile").'
@@ -228,7 +228,7 @@ _TRANSFORM: Final[Mapping[str, Member]] = {
     "DataCaptureConfig": Member(HONOURED),
     "DataCaptureConfig.KmsKeyId": Member(_KEYS),
     "TransformResources": Member(_HARDWARE),
-    "TransformResources.InstanceCount": _ONE_INSTANCE,
+    "TransformResources.InstanceCount": Member(_INSTANCES_OF_BATCH, {1: HONOURED}),
     "TransformResources.VolumeKmsKeyId": Member(_KEYS),
     "DataProcessing": Member(HONOURED),
     "Tags": Member(HONOURED),
