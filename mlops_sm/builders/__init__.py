@@ -15,6 +15,7 @@ from mlops_sm.builders.references import metric, model_artifacts, output, predic
 from mlops_sm.builders.registry import create_model, package_group, register_model
 from mlops_sm.builders.settings import Compute, Security, call_retries, job_retries
 from mlops_sm.builders.training import Channel, training
+from mlops_sm.builders.tuning import best_model, top_model, tuning
 
 __all__ = [
     "Channel",
@@ -25,6 +26,7 @@ __all__ = [
     "at_least",
     "at_most",
     "batch_transform",
+    "best_model",
     "call_retries",
     "create_model",
     "equals",
@@ -43,5 +45,7 @@ __all__ = [
     "quality_gate",
     "register_model",
     "report_uri",
+    "top_model",
     "training",
+    "tuning",
 ]

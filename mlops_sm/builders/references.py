@@ -17,7 +17,7 @@ def output(step: ProcessingStep, name: str) -> Properties:
     Raises:
         InputError: It is no processing step, or has no output of that name (E338).
     """
-    _expect(step, ProcessingStep, "output")
+    expect(step, ProcessingStep, "output")
     names = output_names(step)
     if name not in names:
         raise InputError(
@@ -37,7 +37,7 @@ def model_artifacts(step: TrainingStep) -> Properties:
     Raises:
         InputError: It is no training step (E338).
     """
-    _expect(step, TrainingStep, "model_artifacts")
+    expect(step, TrainingStep, "model_artifacts")
     return step.properties.ModelArtifacts.S3ModelArtifacts
 
 
@@ -47,7 +47,7 @@ def predictions(step: TransformStep) -> Properties:
     Raises:
         InputError: It is no transform step (E338).
     """
-    _expect(step, TransformStep, "predictions")
+    expect(step, TransformStep, "predictions")
     return step.properties.TransformOutput.S3OutputPath
 
 
@@ -75,7 +75,7 @@ def report_uri(step: ProcessingStep) -> Join:
 
 
 def _report(step: ProcessingStep, function: str) -> Any:  # noqa: ANN401 - a PropertyFile; the SDK has no types
-    _expect(step, ProcessingStep, function)
+    expect(step, ProcessingStep, function)
     if len(step.property_files) != 1:
         raise InputError(
             Problem(
@@ -88,7 +88,12 @@ def _report(step: ProcessingStep, function: str) -> Any:  # noqa: ANN401 - a Pro
     return step.property_files[0]
 
 
-def _expect(step: object, kind: type, function: str) -> None:
+def expect(step: object, kind: type, function: str) -> None:
+    """Refuse what is no step of a kind.
+
+    Raises:
+        InputError: It is not (E338).
+    """
     if not isinstance(step, kind):
         name = getattr(step, "name", None)
         raise InputError(

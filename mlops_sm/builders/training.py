@@ -93,18 +93,80 @@ def training(
     Raises:
         InputError: A wrong name, number or combination (E33x), or a folder or script that does not exist (E307).
     """
-    compute = options.get("compute", Compute())
-    security = options.get("security", Security.of(ctx.environment))
     where = location(ctx, name)
     refuse(
         [
-            *job_option_problems(where, name, options, compute, security),
-            *count_problems(where, max_wait_time_in_seconds=max_wait_time_in_seconds),
-            *_script_problems(ctx, where, code, entry_point, channels),
+            *training_problems(
+                ctx,
+                name,
+                code=code,
+                entry_point=entry_point,
+                channels=channels,
+                hyperparameters=hyperparameters,
+                max_wait_time_in_seconds=max_wait_time_in_seconds,
+                options=options,
+            ),
             *_container_problems(where, code, container_entrypoint, container_arguments),
-            *_data_problems(where, channels, hyperparameters),
         ]
     )
+    trainer, inputs = trainer_of(
+        ctx,
+        name,
+        image=image,
+        channels=channels,
+        code=code,
+        entry_point=entry_point,
+        hyperparameters=hyperparameters,
+        max_wait_time_in_seconds=max_wait_time_in_seconds,
+        options=options,
+    )
+    if metrics:
+        trainer.with_metric_definitions([shapes.MetricDefinition(name=k, regex=v) for k, v in metrics.items()])
+    arguments = {
+        "name": name,
+        "step_args": trainer.train(input_data_config=inputs),
+        "cache_config": cache_config(options),
+        **step_arguments(options, retries=job_retries()),
+    }
+    if container_entrypoint:
+        return ContainerTrainingStep(container_entrypoint, container_arguments or (), **arguments)
+    return TrainingStep(**arguments)
+
+
+def training_problems(
+    ctx: Context,
+    name: str,
+    *,
+    code: str | Path | None,
+    entry_point: str | None,
+    channels: Mapping[str, Text | Channel],
+    hyperparameters: Mapping[str, Scalar],
+    max_wait_time_in_seconds: Whole | None,
+    options: Mapping[str, Any],
+) -> Iterator[Problem]:
+    """What is wrong with a job that trains, whoever starts it."""
+    where = location(ctx, name)
+    compute, security = _surroundings(ctx, options)
+    yield from job_option_problems(where, name, options, compute, security)
+    yield from count_problems(where, max_wait_time_in_seconds=max_wait_time_in_seconds)
+    yield from _script_problems(ctx, where, code, entry_point, channels)
+    yield from _data_problems(where, channels, hyperparameters)
+
+
+def trainer_of(
+    ctx: Context,
+    name: str,
+    *,
+    image: Text,
+    channels: Mapping[str, Text | Channel],
+    code: str | Path | None,
+    entry_point: str | None,
+    hyperparameters: Mapping[str, Scalar],
+    max_wait_time_in_seconds: Whole | None,
+    options: Mapping[str, Any],
+) -> tuple[ModelTrainer, list[shapes.Channel]]:
+    """The SDK's trainer of a job that has no problems, and the channels it is given."""
+    compute, security = _surroundings(ctx, options)
     script, channels = _script(ctx, code, entry_point, channels, isolated=security.enable_network_isolation)
     trainer = ModelTrainer(
         training_image=image,
@@ -131,17 +193,11 @@ def training(
         base_job_name=name,
         sagemaker_session=ctx.session,
     )
-    if metrics:
-        trainer.with_metric_definitions([shapes.MetricDefinition(name=k, regex=v) for k, v in metrics.items()])
-    arguments = {
-        "name": name,
-        "step_args": trainer.train(input_data_config=[_channel(n, c) for n, c in channels.items()]),
-        "cache_config": cache_config(options),
-        **step_arguments(options, retries=job_retries()),
-    }
-    if container_entrypoint:
-        return ContainerTrainingStep(container_entrypoint, container_arguments or (), **arguments)
-    return TrainingStep(**arguments)
+    return trainer, [_channel(n, c) for n, c in channels.items()]
+
+
+def _surroundings(ctx: Context, options: Mapping[str, Any]) -> tuple[Compute, Security]:
+    return options.get("compute", Compute()), options.get("security", Security.of(ctx.environment))
 
 
 class ContainerTrainingStep(TrainingStep):  # type: ignore[misc] # the SDK has no types
