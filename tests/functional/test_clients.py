@@ -124,6 +124,12 @@ def test_jobs_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
     assert "made three numbers" in output
 
 
+@pytest.mark.sdk
+def test_batch_transform_of_the_plain_sdk(run: Run, role: str) -> None:
+    output = run(sys.executable, str(CLIENTS / "sdk_v3_transform.py"), role, BUCKET)
+    assert last_json(output) == {"status": "Completed", "rows": ["1,3.0", "2,6.0"]}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
 def test_a_pipeline_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
