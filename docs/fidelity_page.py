@@ -68,7 +68,7 @@ def _step_kinds() -> Iterator[tuple[str, ...]]:
 
 
 def _members_of_steps() -> Iterator[str]:
-    yield f"Of a step's own members one is ignored ({jobs.CACHE.code}). {jobs.CACHE.what}."
+    yield "A step's own members are all honoured; which earlier runs CacheConfig lets be used is in engine.md."
 
 
 def _job_members() -> Iterator[str]:

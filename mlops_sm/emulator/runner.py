@@ -17,9 +17,11 @@ from mlops_sm import naming
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.callbacks import Callbacks
+from mlops_sm.emulator.step_cache import StepCache
 from mlops_sm.emulator.steps import RecordingControl, StepRecord, run_step
 from mlops_sm.emulator.store import Entity, Scope, Store
 from mlops_sm.engine import ExecutionStatus, Failed, ResolveError, Run, StepStatus, Succeeded
+from mlops_sm.engine.cache import cache_key, uses_cache
 from mlops_sm.local.handlers import (
     ENGINE_KINDS,
     ControlPlane,
@@ -97,6 +99,7 @@ class Executions:
         self.callbacks = callbacks
         self.clock = clock
         self.new_id = new_id
+        self.cache = StepCache(store, clock)
         self._lock = threading.Lock()
         self._running: dict[str, _Execution] = {}
         self._closing = False
@@ -270,11 +273,29 @@ class _Execution:
                 except ResolveError as error:
                     self._complete(run, step.name, StepResult(outcome=Failed(str(error))))
                     continue
+                if self._take_cached(run, step, arguments, members):
+                    continue
                 thread = threading.Thread(
                     target=self._run_step, args=(step, arguments, members), name=f"step {step.name}", daemon=True
                 )
                 self._threads.append(thread)
                 thread.start()
+
+    def _take_cached(self, run: Run, step: Step, arguments: Mapping[str, Json], members: Mapping[str, Json]) -> bool:
+        """Use an earlier run of the step when there is one that may be used; steps that were selected do run."""
+        key = cache_key(step, arguments, members)
+        if key is None:
+            return False
+        self._records[step.name].identify(key)
+        if self._order.selected is not None or not uses_cache(step):
+            return False
+        control = self._owner.control(self._order.execution.scope)
+        hit = self._owner.cache.find(self._order.pipeline_arn, step, key, control)
+        if hit is None:
+            return False
+        self._records[step.name].reuse(hit.execution)
+        self._complete(run, step.name, StepResult(outcome=hit.outcome, metadata=hit.metadata))
+        return True
 
     def _record(self, step: Step) -> StepRecord:
         record = StepRecord(

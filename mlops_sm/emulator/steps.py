@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlops_sm.definition.document import Json, Step
+from mlops_sm.emulator.step_cache import KEY
 from mlops_sm.emulator.store import Store
+from mlops_sm.engine.cache import CacheKey
 from mlops_sm.engine.retry import Fault, retry_delay
 from mlops_sm.engine.status import Failed, Outcome, Stopped, Succeeded
 from mlops_sm.local.handlers import (
@@ -79,6 +81,15 @@ class StepRecord:
     def try_again(self) -> None:
         """One more attempt begins."""
         self._change(AttemptCount=self._body["AttemptCount"] + 1)
+
+    def identify(self, key: CacheKey) -> None:
+        """What decides whether a later execution uses this run of the step; written with the next change."""
+        with self._lock:
+            self._body[KEY] = dict(key)
+
+    def reuse(self, execution: str) -> None:
+        """The step is not run: its result is that of another execution."""
+        self._change(CacheHitResult={"SourcePipelineExecutionArn": execution})
 
     def executing(self, metadata: dict[str, Json]) -> None:
         """The step created something."""

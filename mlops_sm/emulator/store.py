@@ -272,6 +272,19 @@ class Store:
         )
         return [(position, json.loads(body)) for position, body in rows]
 
+    def succeeded_steps(self, pipeline_arn: str, name: str) -> list[tuple[str, dict[str, Json]]]:
+        """The steps of that name that succeeded in a pipeline's executions, each with its execution's ARN.
+
+        The one that ended last comes first.
+        """
+        first = f"{pipeline_arn}/execution/"
+        rows = self._database.query(
+            "SELECT execution, body FROM steps WHERE execution > ? AND execution < ? AND name=? AND status='Succeeded'",
+            (first, f"{pipeline_arn}/execution0", name),  # 0 is the character after the slash
+        )
+        found = [(execution, json.loads(body)) for execution, body in rows]
+        return sorted(found, key=lambda step: step[1]["EndTime"], reverse=True)
+
     def delete_step(self, execution: str, position: int) -> None:
         """Forget one step of an execution."""
         self._database.execute("DELETE FROM steps WHERE execution=? AND position=?", (execution, position))

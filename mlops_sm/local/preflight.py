@@ -10,7 +10,7 @@ from mlops_sm.definition.expressions import is_expression
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.resolve import ResolveError, Scope, resolve_value
 from mlops_sm.errors import Problem
-from mlops_sm.local.fidelity import CACHE, FIDELITY, MLFLOW, Honoured, Ignored, Refused, treatment_of
+from mlops_sm.local.fidelity import FIDELITY, MLFLOW, Honoured, Ignored, Refused, treatment_of
 from mlops_sm.local.handlers import UNSUPPORTED
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
@@ -56,8 +56,6 @@ def preflight(
             problems.append(_unsupported(step))
         elif step.kind in FIDELITY:
             problems += _check_job(step, scope, images, ignored)
-        if step.cache is not None and step.cache.enabled:
-            ignored.setdefault(CACHE, []).append(_Use(step.name, "CacheConfig"))
     if definition.raw.get("MlflowConfig"):
         ignored.setdefault(MLFLOW, []).append(_Use("", "MlflowConfig"))
     if isolation is not None and any(step.kind in FIDELITY for step in definition.walk()):

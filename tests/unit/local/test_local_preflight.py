@@ -178,11 +178,11 @@ def test_settings_that_change_nothing_are_not_mentioned(quiet: str, members: dic
     assert check(training(**members)) == [], quiet
 
 
-def test_fast_files_and_caching_are_mentioned() -> None:
+def test_fast_files_are_mentioned_and_caching_is_not() -> None:
     algorithm = {"TrainingImage": PYTHON, "TrainingInputMode": "FastFile"}
     cached = step("Cached", StepKind.MODEL, {}, cache=CachePolicy(enabled=True, expire_after="P1D"))
     problems = check(training(AlgorithmSpecification=algorithm), cached)
-    assert codes(problems) == ["W409", "W413"]
+    assert codes(problems) == ["W409"]
 
 
 def test_what_a_pipeline_says_of_mlflow_is_mentioned() -> None:
