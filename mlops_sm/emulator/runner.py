@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.step_cache import StepCache
 from mlops_sm.emulator.steps import RecordingControl, StepRecord, run_step
 from mlops_sm.emulator.store import Entity, Scope, Store
-from mlops_sm.engine import ExecutionStatus, Failed, ResolveError, Run, StepStatus, Succeeded
+from mlops_sm.engine import ExecutionStatus, Failed, Iteration, ResolveError, Run, StepStatus, Succeeded, recalled
 from mlops_sm.engine.cache import cache_key, uses_cache
 from mlops_sm.local.handlers import (
     ENGINE_KINDS,
@@ -245,27 +245,36 @@ class _Execution:
         steps = {step.name: step for step in self._order.definition.walk()}
         control = self._owner.control(self._order.execution.scope)
         found: dict[str, Succeeded] = {}
+        loops: dict[str, Mapping[str, Json]] = {}
         for position, body in self._owner.store.steps(self._arn):
             self._position = position + 1
-            name = body["StepName"]
-            if name not in steps:
+            name, context = body["StepName"], body.get("IterationContext")
+            step = steps.get(name if context is None else name.rpartition("-")[0])
+            if step is None:
+                continue
+            metadata = body.get("Metadata") or {}
+            if step.kind is StepKind.FOR_EACH:
+                loops[name] = metadata["ForEach"]
                 continue
             try:
-                found[name] = recall(steps[name], body.get("Metadata") or {}, control)
+                found[name] = recall(replace(step, name=name), metadata, control)
             except (ServiceError, ValueError) as error:
                 # A step that refers to it fails; nobody else needs it.
                 _log.warning("what step %s of %s left behind is gone: %s", name, self._arn, error)
                 found[name] = Succeeded({})
-        return found
+        left = {name: outcome.properties for name, outcome in found.items()}
+        return found | {name: recalled(steps[name], summary, left) for name, summary in loops.items()}
 
     def _start_ready(self, run: Run) -> None:
         """Start what may start; what the engine decides itself may make more ready at once."""
-        while ready := run.take_ready():
+        while ready := self._take_ready(run):
             for step in ready:
-                self._records[step.name] = self._record(step)
+                self._records[step.name] = self._record(step, run.iteration(step.name))
                 run.set_variable("CurrentDateTime", _text(self._owner.clock()))
                 if step.kind in ENGINE_KINDS:
-                    self._complete(run, step.name, self._decide(run, step))
+                    result = self._decide(run, step)
+                    if result is not None:
+                        self._complete(run, step.name, result)
                     continue
                 try:
                     arguments = run.resolve(step, self._read_json)
@@ -297,7 +306,13 @@ class _Execution:
         self._complete(run, step.name, StepResult(outcome=hit.outcome, metadata=hit.metadata))
         return True
 
-    def _record(self, step: Step) -> StepRecord:
+    def _take_ready(self, run: Run) -> tuple[Step, ...]:
+        """The steps that may start, once every ForEach is closed whose iterations are over."""
+        for end in run.ended_loops():
+            self._complete(run, end.name, StepResult(outcome=end.outcome, metadata={"ForEach": end.summary}))
+        return run.take_ready()
+
+    def _record(self, step: Step, iteration: Iteration | None) -> StepRecord:
         record = StepRecord(
             self._owner.store,
             self._arn,
@@ -305,6 +320,7 @@ class _Execution:
             step,
             lambda: self._owner.clock().timestamp(),
             attempt=self._order.attempts.get(step.name, 0) + 1,
+            iteration=iteration,
         )
         self._position += 1
         return record
@@ -313,8 +329,13 @@ class _Execution:
         self._records[name].end(result)
         run.complete(name, result.outcome)
 
-    def _decide(self, run: Run, step: Step) -> StepResult:
+    def _decide(self, run: Run, step: Step) -> StepResult | None:
+        """The end of a step that starts no job; None of a ForEach, whose iterations have begun."""
         try:
+            if step.kind is StepKind.FOR_EACH:
+                run.repeat(step, self._read_json)
+                self._records[step.name].executing({})
+                return None
             if step.kind is StepKind.CONDITION:
                 verdict = run.evaluate(step, self._read_json)
                 outcome = Succeeded({"Outcome": str(verdict)}, verdict)

@@ -13,6 +13,7 @@ from mlops_sm.definition.document import Json, Step
 from mlops_sm.emulator.step_cache import KEY
 from mlops_sm.emulator.store import Store
 from mlops_sm.engine.cache import CacheKey
+from mlops_sm.engine.loops import Iteration, item_text
 from mlops_sm.engine.retry import Fault, retry_delay
 from mlops_sm.engine.status import Failed, Outcome, Stopped, Succeeded
 from mlops_sm.local.handlers import (
@@ -46,7 +47,8 @@ _FAULTS: Final = (
 )
 """How a failure reason starts whose fault a retry policy can name."""
 
-
+_MAX_ITEM: Final = 12_800
+"""Characters of an item (API reference, IterationContext)."""
 _MAX_REASON: Final = 1024
 """Characters of a step's FailureReason (API reference, PipelineExecutionStep)."""
 
@@ -58,10 +60,19 @@ class StepRecord:
         position: Which step of the execution this is, in the order of their start.
         now: Epoch seconds.
         attempt: Which attempt at the step this is; above 1 when the execution is retried.
+        iteration: Which iteration of a ForEach step it belongs to.
     """
 
     def __init__(
-        self, store: Store, execution: str, position: int, step: Step, now: Callable[[], float], *, attempt: int = 1
+        self,
+        store: Store,
+        execution: str,
+        position: int,
+        step: Step,
+        now: Callable[[], float],
+        *,
+        attempt: int = 1,
+        iteration: Iteration | None = None,
     ) -> None:
         self._store = store
         self._execution = execution
@@ -76,6 +87,12 @@ class StepRecord:
             "StepStatus": "Starting",
             "AttemptCount": attempt,
         }
+        if iteration is not None:
+            self._body["IterationContext"] = {
+                "ParentStepName": iteration.parent,
+                "Index": iteration.index,
+                "Item": item_text(iteration.item)[:_MAX_ITEM],
+            }
         self._write()
 
     def try_again(self) -> None:

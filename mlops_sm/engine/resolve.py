@@ -8,6 +8,7 @@ model wants text (hyperparameters, environment variables), with `as_text`. Here 
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from mlops_sm.definition.wording import item, member, shown, type_word
 
 _MAX_NAMED: Final = 12
 
+NO_ITEM: Final = object()
+"""The item of a step that stands in no ForEach."""
+
 # Which member names an element of a list in a Describe response, so that ``Outputs['train']`` finds it.
 _NAMING_MEMBERS: Final = ("OutputName", "InputName", "ChannelName", "MetricName", "Name", "Key")
 
@@ -50,6 +54,7 @@ class Scope:
         steps: The definition's steps by name.
         properties: What the steps that ended left behind, each a Describe response.
         read_json: The JSON content of an S3 URI; raises `ResolveError` when there is none.
+        item: What the iteration of a ForEach is about; `NO_ITEM` outside of one.
     """
 
     parameters: Mapping[str, Scalar]
@@ -57,6 +62,7 @@ class Scope:
     steps: Mapping[str, Step]
     properties: Mapping[str, Mapping[str, Json]]
     read_json: Callable[[str], Json]
+    item: Json = NO_ITEM
 
 
 def resolve_value(value: Json, scope: Scope) -> Json:
@@ -123,12 +129,38 @@ def _evaluate(value: Json, scope: Scope) -> Json:
             if not isinstance(resolved, str):
                 raise ResolveError(f"Std:JsonGet reads an S3 URI, not {described(resolved)}")
             return _read(resolved, path, scope)
-        case ItemRef() | OutputRef():
-            raise ResolveError(f"{shown(value['Get'])} has a value only inside a ForEach step, which is not run here")
+        case ItemRef(path) if scope.item is not NO_ITEM:
+            return _item(scope.item, path)
+        case ItemRef():
+            raise ResolveError(f"{shown(value['Get'])} has a value only in an iteration of a ForEach step")
+        case OutputRef():
+            raise ResolveError(f"{shown(value['Get'])} has a value only for the Selector of a ForEach step")
         case Malformed(why):
             raise ResolveError(f"{shown(value)} is no expression: {why}")
         case _:
             assert_never(expression)
+
+
+def look_up(value: Json, tokens: tuple[str | int, ...], owner: str) -> Json:
+    """A member of what a step left behind.
+
+    Raises:
+        ResolveError: It has no such member.
+    """
+    return _walk(value, tokens, owner, by_name=True)
+
+
+def _item(item: Json, path: str) -> Json:
+    """The current item or a part of it. Whole, an object or a list is its JSON text: items are text to the service."""
+    if not path:
+        return json.dumps(item, separators=(",", ":")) if isinstance(item, dict | list) else item
+    value = item
+    if isinstance(item, str):
+        try:
+            value = json.loads(item)
+        except ValueError as error:
+            raise ResolveError(f'the item {shown(item)} is no JSON object that could have "{shown(path)}"') from error
+    return copy.deepcopy(_pick(value, path, "the item", by_name=False))
 
 
 def _properties(step: str, scope: Scope) -> Mapping[str, Json]:

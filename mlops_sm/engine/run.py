@@ -7,21 +7,19 @@ The rules and their sources are in ``docs/engine.md``.
 
 from __future__ import annotations
 
-import heapq
+from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, assert_never
+from typing import Final
 
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.conditions import holds_all
-from mlops_sm.engine.edges import Edge, find_edges, runnable_steps
-from mlops_sm.engine.resolve import Scope, resolve_value
-from mlops_sm.engine.status import ExecutionStatus, Failed, Outcome, StepStatus, Stopped, Succeeded
-
-ENGINE_KINDS: Final = frozenset({StepKind.CONDITION, StepKind.FAIL})
-"""Kinds that start no job. They are decided on the spot, so they take no slot of `max_parallel_steps`."""
+from mlops_sm.engine.edges import find_edges, runnable_steps
+from mlops_sm.engine.loops import Iteration, Loop, LoopEnd, open_loop
+from mlops_sm.engine.resolve import NO_ITEM, Scope, resolve_value
+from mlops_sm.engine.states import MisuseError, States
+from mlops_sm.engine.status import ExecutionStatus, Outcome, StepStatus, Stopped, Succeeded
 
 STEP_FAILURE: Final = "Step failure: One or multiple steps failed."
 """FailureReason of every failed execution, also of one that a Fail step ended: the steps carry the causes.
@@ -36,31 +34,11 @@ _NO_INPUT: Final = frozenset(
         *("CacheConfig", "RetryPolicies", "PropertyFiles"),
     }
 )
-
-_UNHAPPY: Final = frozenset({StepStatus.FAILED, StepStatus.STOPPED})
-
-
-class MisuseError(Exception):
-    """The owner of a `Run` broke its protocol: a bug of the caller, never of the definition or of a job."""
-
-
-@dataclass(slots=True)
-class _Node:
-    """One step of the execution: `pending` edges are still open; a `recovering` step runs because of a bad end."""
-
-    step: Step
-    position: int
-    pending: int = 0
-    triggered: bool = False
-    recovering: bool = False
-    status: StepStatus = StepStatus.WAITING
-    verdict: bool | None = None
-    reason: str = ""
-    dependents: list[Edge] = field(default_factory=list)
-
-    def may_start(self, *, halted: bool) -> bool:
-        """After a failure only what somebody asked for because of an end other than success may start."""
-        return not halted or self.triggered or self.recovering
+# What of its Arguments a step resolves itself that holds other steps: they resolve theirs.
+_OWN_ARGUMENTS: Final = {
+    StepKind.CONDITION: ("Conditions",),
+    StepKind.FOR_EACH: ("IterableItems", "MaxConcurrency"),
+}
 
 
 class Run:
@@ -72,7 +50,8 @@ class Run:
         variables: The values of ``Execution.*`` that are known.
         max_parallel_steps: How many steps may execute at once (ParallelismConfiguration), None for no cap.
         reused: Steps that count as succeeded from the start, with what they left behind: of an earlier attempt at this
-            execution, or of the execution that a selective one refers to.
+            execution, or of the execution that a selective one refers to. Steps of a ForEach's iterations are among
+            them under the names they have there.
         selected: Only these run; whatever else is not reused is skipped, and none of them waits for it. None for all.
 
     Raises:
@@ -92,43 +71,36 @@ class Run:
         self.limit(max_parallel_steps)
         self._parameters = dict(parameters)
         self._variables = dict(variables)
-        self._nodes = {step.name: _Node(step, i) for i, step in enumerate(runnable_steps(definition))}
+        self._reused = dict(reused or {})
         self._steps = {step.name: step for step in definition.walk()}
         self._properties: dict[str, Mapping[str, Json]] = {}
-        # Heaps of (position, name): steps that may start as soon as there is a slot, and steps that need none.
-        self._ready: list[tuple[int, str]] = []
-        self._ready_at_once: list[tuple[int, str]] = []
-        self._executing = 0
-        self._jobs = 0
-        self._halted = False
-        self._stop_requested = False
-        self._end: ExecutionStatus | None = None
-        for edge in find_edges(definition):
-            if selected is not None and edge.upstream not in selected:
-                continue
-            node = self._nodes[edge.step]
-            node.pending += 1
-            node.triggered = node.triggered or edge.is_triggered
-            self._nodes[edge.upstream].dependents.append(edge)
-        self._begin(reused or {}, selected)
-        self._end_if_done()
+        self._loops: dict[str, Loop] = {}
+        steps = tuple(runnable_steps(definition))
+        names = {step.name for step in steps}
+        kept = {name: outcome for name, outcome in self._reused.items() if name in names}
+        for name, outcome in kept.items():
+            self._leave(name, outcome)
+        self._states = States(
+            steps,
+            find_edges(definition),
+            reused={name: outcome.outcome for name, outcome in kept.items()},
+            selected=selected,
+        )
 
     @property
     def status(self) -> ExecutionStatus:
         """The execution's status; a failure shows once the steps that were executing have ended."""
-        if self._end is not None:
-            return self._end
-        return ExecutionStatus.STOPPING if self._stop_requested else ExecutionStatus.EXECUTING
+        return self._states.status
 
     @property
     def failure_reason(self) -> str | None:
         """The execution's FailureReason as AWS words it, None unless it is Failed; `failures` has the causes."""
-        return STEP_FAILURE if self._end is ExecutionStatus.FAILED else None
+        return STEP_FAILURE if self.status is ExecutionStatus.FAILED else None
 
     @property
     def finished(self) -> bool:
         """Whether nothing executes and nothing can start any more; then no step is Waiting."""
-        return self._end is not None
+        return self._states.finished
 
     def limit(self, max_parallel_steps: int | None) -> None:
         """How many steps may execute at once from here on; those that execute go on.
@@ -145,33 +117,32 @@ class Run:
         self._variables[name] = value
 
     def statuses(self) -> Mapping[str, StepStatus]:
-        """Where each step stands now, in document order."""
-        return {name: node.status for name, node in self._nodes.items()}
+        """Where each step stands now, in document order; then the steps of the iterations that have begun."""
+        found = dict(self._states.statuses())
+        for loop in self._loops.values():
+            found |= loop.states.statuses()
+        return found
 
     def failures(self) -> Mapping[str, str]:
-        """The reasons of the steps that failed, in document order."""
-        return {name: node.reason for name, node in self._nodes.items() if node.status is StepStatus.FAILED}
+        """The reasons of the steps that failed, in document order; then those of the iterations."""
+        found = dict(self._states.failures())
+        for loop in self._loops.values():
+            found |= loop.states.failures()
+        return found
 
     def take_ready(self) -> tuple[Step, ...]:
         """The steps that may start now, in document order; they are Executing from here on.
 
-        Conditions and Fail steps are among them: `evaluate` or `resolve` them, then `complete` them.
+        Conditions, Fail and ForEach steps are among them: `evaluate` or `resolve` them and then `complete` them, or
+        `repeat` them. Steps of iterations follow under names of their own.
         """
-        taken = self._ready_at_once
-        self._ready_at_once = []
-        room = len(self._ready)
-        if self._max_parallel_steps is not None:
-            room = max(0, min(room, self._max_parallel_steps - self._jobs))
-        self._jobs += room
-        taken += [heapq.heappop(self._ready) for _ in range(room)]
-        taken.sort()
-        self._executing += len(taken)
-        for _, name in taken:
-            self._nodes[name].status = StepStatus.EXECUTING
-        return tuple(self._nodes[name].step for _, name in taken)
+        taken: list[Step] = []
+        for states in (self._states, *(loop.states for loop in self._loops.values())):
+            taken += states.take_ready(self._room())
+        return tuple(taken)
 
     def resolve(self, step: Step, read_json: Callable[[str], Json]) -> dict[str, Json]:
-        """The step's Arguments without expressions; of a Condition only its Conditions.
+        """The step's Arguments without expressions; of one that holds other steps only its own.
 
         Args:
             step: A step of this execution.
@@ -180,10 +151,10 @@ class Run:
         Raises:
             ResolveError: An expression has no value; the text belongs into the step's FailureReason.
         """
-        arguments = dict(self._node(step.name).step.arguments)
-        if step.kind is StepKind.CONDITION:
-            arguments = {"Conditions": arguments.get("Conditions", [])}
-        return self._resolved(arguments, read_json)
+        arguments = dict(self._step(step.name).arguments)
+        if step.kind in _OWN_ARGUMENTS:
+            arguments = {name: arguments.get(name, []) for name in _OWN_ARGUMENTS[step.kind]}
+        return self._resolved(step.name, arguments, read_json)
 
     def resolve_members(self, step: Step, read_json: Callable[[str], Json]) -> dict[str, Json]:
         """What stands beside the step's Arguments, without expressions, e.g. a Callback's SqsQueueUrl.
@@ -191,8 +162,8 @@ class Run:
         Raises:
             ResolveError: As in `resolve`.
         """
-        beside = {name: value for name, value in self._node(step.name).step.raw.items() if name not in _NO_INPUT}
-        return self._resolved(beside, read_json)
+        beside = {name: value for name, value in self._step(step.name).raw.items() if name not in _NO_INPUT}
+        return self._resolved(step.name, beside, read_json)
 
     def evaluate(self, step: Step, read_json: Callable[[str], Json]) -> bool:
         """A Condition's verdict; arguments and errors as in `resolve`.
@@ -205,133 +176,86 @@ class Run:
             raise MisuseError(f'step "{step.name}" is a {step.kind} step and has no verdict')
         return holds_all(self.resolve(step, read_json)["Conditions"])
 
+    def repeat(self, step: Step, read_json: Callable[[str], Json]) -> None:
+        """Begin the iterations of an executing ForEach step; it goes on until `ended_loops` names it.
+
+        Raises:
+            ResolveError: Its items cannot be had; the step is to be completed as failed.
+            MisuseError: The step is no ForEach.
+        """
+        if step.kind is not StepKind.FOR_EACH:
+            raise MisuseError(f'step "{step.name}" is a {step.kind} step and repeats nothing')
+        loop = open_loop(self._step(step.name), self.resolve(step, read_json), self._reused)
+        if self.status is ExecutionStatus.STOPPING:
+            loop.states.request_stop()
+        self._loops[step.name] = loop
+
+    def iteration(self, name: str) -> Iteration | None:
+        """Which iteration a step belongs to, None of one that belongs to none."""
+        loop = self._loop_of(name)
+        return None if loop is None else loop.iteration(name)
+
+    def ended_loops(self) -> list[LoopEnd]:
+        """ForEach steps that execute and whose iterations are over: each is to be completed with its outcome."""
+        statuses = self._states.statuses()
+        return [
+            loop.end()
+            for name, loop in self._loops.items()
+            if loop.states.finished and statuses[name] is StepStatus.EXECUTING
+        ]
+
+    def left_by(self, name: str) -> Mapping[str, Json] | None:
+        """What a step that has ended left behind; None when it has not ended."""
+        return self._properties.get(name)
+
     def complete(self, name: str, outcome: Outcome) -> None:
         """Take the end of an executing step and decide what it means for the others.
 
         Raises:
             MisuseError: No such step, it is not executing, or its kind cannot end like this.
         """
-        node = self._node(name)
-        if node.status is not StepStatus.EXECUTING:
-            raise MisuseError(f'step "{name}" cannot end: it is {node.status}, not {StepStatus.EXECUTING}')
-        _check_outcome(node.step, outcome)
-        self._executing -= 1
-        if node.step.kind not in ENGINE_KINDS:
-            self._jobs -= 1
-        match outcome:
-            case Succeeded():
-                self._succeed(node, outcome)
-            case Failed(reason, properties):
-                node.status = StepStatus.FAILED
-                node.reason = reason
-                self._properties[name] = properties
-            case Stopped():
-                node.status = StepStatus.STOPPED
-                self._properties[name] = {}
-            case _:
-                assert_never(outcome)
-        if node.status in _UNHAPPY:
-            self._halt()
-        self._settle(node)
-        self._end_if_done()
+        loop = self._loop_of(name)
+        if loop is not None:
+            loop.complete(name, outcome)
+            return
+        self._states.complete(name, outcome)
+        self._leave(name, outcome)
 
     def request_stop(self) -> None:
         """Start nothing new; Stopping until the executing steps have ended. No effect on a finished execution."""
-        if self.finished:
-            return
-        self._stop_requested = True
-        self._ready.clear()
-        self._ready_at_once.clear()
-        self._end_if_done()
+        self._states.request_stop()
+        for loop in self._loops.values():
+            loop.states.request_stop()
 
-    def _resolved(self, value: Mapping[str, Json], read_json: Callable[[str], Json]) -> dict[str, Json]:
-        scope = Scope(self._parameters, self._variables, self._steps, self._properties, cache(read_json))
+    def _room(self) -> int | None:
+        if self._max_parallel_steps is None:
+            return None
+        jobs = self._states.jobs + sum(loop.states.jobs for loop in self._loops.values())
+        return self._max_parallel_steps - jobs
+
+    def _leave(self, name: str, outcome: Outcome) -> None:
+        match outcome:
+            case Succeeded(properties, None):
+                self._properties[name] = properties
+            case Succeeded(_, verdict):
+                self._properties[name] = {"Outcome": verdict}
+            case Stopped():
+                self._properties[name] = {}
+            case _:
+                self._properties[name] = outcome.properties
+
+    def _step(self, name: str) -> Step:
+        loop = self._loop_of(name)
+        return (self._states if loop is None else loop.states).step(name)
+
+    def _loop_of(self, name: str) -> Loop | None:
+        return next((loop for loop in self._loops.values() if name in loop), None)
+
+    def _resolved(self, name: str, value: Mapping[str, Json], read_json: Callable[[str], Json]) -> dict[str, Json]:
+        loop = self._loop_of(name)
+        properties: Mapping[str, Mapping[str, Json]] = self._properties
+        item: Json = NO_ITEM
+        if loop is not None:
+            properties, item = ChainMap(loop.siblings(name), self._properties), loop.iteration(name).item
+        scope = Scope(self._parameters, self._variables, self._steps, properties, cache(read_json), item)
         return {key: resolve_value(inner, scope) for key, inner in value.items()}
-
-    def _begin(self, reused: Mapping[str, Succeeded], selected: Collection[str] | None) -> None:
-        """Put every step where it stands before anything ran, and offer what may start."""
-        for name, node in self._nodes.items():
-            if name in reused:
-                self._succeed(node, reused[name])
-            elif selected is not None and name not in selected:
-                node.status = StepStatus.SKIPPED
-            elif node.pending == 0:
-                self._offer(node)
-        for name, node in self._nodes.items():
-            if name in reused:
-                self._settle(node)
-
-    def _succeed(self, node: _Node, outcome: Succeeded) -> None:
-        node.status = StepStatus.SUCCEEDED
-        node.verdict = outcome.outcome
-        name = node.step.name
-        self._properties[name] = outcome.properties if outcome.outcome is None else {"Outcome": outcome.outcome}
-
-    def _node(self, name: str) -> _Node:
-        if name not in self._nodes:
-            raise MisuseError(f'there is no step "{name}" in this execution')
-        return self._nodes[name]
-
-    def _offer(self, node: _Node) -> None:
-        if self._stop_requested or not node.may_start(halted=self._halted):
-            return
-        queue = self._ready_at_once if node.step.kind in ENGINE_KINDS else self._ready
-        heapq.heappush(queue, (node.position, node.step.name))
-
-    def _halt(self) -> None:
-        """Drop what was ready and waited for a slot, unless it may start all the same."""
-        if self._halted:
-            return
-        self._halted = True
-        for queue in (self._ready, self._ready_at_once):
-            queue[:] = [entry for entry in queue if self._nodes[entry[1]].may_start(halted=True)]
-            heapq.heapify(queue)
-
-    def _settle(self, ended: _Node) -> None:
-        """Pass an end on along the edges: to steps whose last edge it closes, and to all that can no longer start."""
-        stack = [ended]
-        while stack:
-            upstream = stack.pop()
-            for edge in upstream.dependents:
-                node = self._nodes[edge.step]
-                if node.status is not StepStatus.WAITING:
-                    continue
-                if not edge.is_met(upstream.status, upstream.verdict):
-                    node.status = StepStatus.SKIPPED
-                    stack.append(node)
-                    continue
-                node.pending -= 1
-                node.recovering = node.recovering or upstream.recovering or upstream.status in _UNHAPPY
-                if node.pending == 0:
-                    self._offer(node)
-
-    def _end_if_done(self) -> None:
-        if self._executing or self._ready or self._ready_at_once:
-            return
-        self._end = self._final_status()
-        for node in self._nodes.values():
-            if node.status is StepStatus.WAITING:
-                node.status = StepStatus.SKIPPED
-
-    def _final_status(self) -> ExecutionStatus:
-        unhappy = [node for node in self._nodes.values() if node.status in _UNHAPPY]
-        unhandled = {node.status for node in unhappy if not self._is_handled(node)}
-        if StepStatus.FAILED in unhandled:
-            return ExecutionStatus.FAILED
-        if self._stop_requested or unhandled:
-            return ExecutionStatus.STOPPED
-        return ExecutionStatus.COMPLETED_WITH_FAILURES if unhappy else ExecutionStatus.SUCCEEDED
-
-    def _is_handled(self, node: _Node) -> bool:
-        """Whether a step ran because of this bad end, and ended well: only a trigger could let it start."""
-        return any(self._nodes[edge.step].status is StepStatus.SUCCEEDED for edge in node.dependents)
-
-
-def _check_outcome(step: Step, outcome: Outcome) -> None:
-    if not isinstance(outcome, Succeeded):
-        return
-    if step.kind is StepKind.FAIL:
-        raise MisuseError(f'step "{step.name}" is a Fail step and can only fail')
-    if (step.kind is StepKind.CONDITION) is (outcome.outcome is None):
-        needs = "needs a verdict" if step.kind is StepKind.CONDITION else "has no verdict to give"
-        raise MisuseError(f'step "{step.name}" is a {step.kind} step and {needs}')

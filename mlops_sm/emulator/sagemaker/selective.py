@@ -50,7 +50,7 @@ def check_selection(call: Call, pipeline: Entity, definition: Definition) -> Sel
                 f"{', '.join(inputs)}."
             )
         return selection
-    execution = call.store.by_arn(source)
+    execution = call.named(source)
     if execution is None or execution.kind is not Kind.EXECUTION:
         raise AwsError("ResourceNotFound", f"Pipeline execution with ARN {source} does not exist.")
     if execution.arn.rsplit("/execution/", 1)[0] != pipeline.arn:
@@ -70,11 +70,12 @@ def reused_steps(call: Call, selection: Selection) -> list[dict[str, Json]]:
     source = call.request["SelectiveExecutionConfig"].get(_SOURCE)
     if source is None:
         return []
-    succeeded = _succeeded(call, source)
+    before = set(selection.before())
     return [
-        {**succeeded[name], "SelectiveExecutionResult": {_SOURCE: source}}
-        for name in selection.before()
-        if name in succeeded
+        {**body, "SelectiveExecutionResult": {_SOURCE: source}}
+        for name, body in _succeeded(call, source).items()
+        # With a ForEach step come those of its iterations.
+        if (body.get("IterationContext") or {}).get("ParentStepName", name) in before
     ]
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from mlops_sm.definition.kinds import StepKind
-from mlops_sm.engine.run import ENGINE_KINDS
+from mlops_sm.engine.states import ENGINE_KINDS
 from mlops_sm.local.handlers.callback import run_callback
 from mlops_sm.local.handlers.lambda_step import run_lambda
 from mlops_sm.local.handlers.model import run_model
@@ -66,7 +66,6 @@ UNSUPPORTED: Final[Mapping[StepKind, str]] = MappingProxyType(
     {
         StepKind.QUALITY_CHECK: _NOT_YET,
         StepKind.CLARIFY_CHECK: _NOT_YET,
-        StepKind.FOR_EACH: "its body cannot be repeated on this machine yet",
         StepKind.ENDPOINT_CONFIG: "models cannot be served on this machine yet",
         StepKind.ENDPOINT: "models cannot be served on this machine yet",
         StepKind.INFERENCE_COMPONENT: "models cannot be served on this machine yet",

@@ -288,15 +288,6 @@ def test_a_stopped_step_leaves_no_properties() -> None:
         run.resolve(b, no_file)
 
 
-def test_the_body_of_a_for_each_is_a_template_and_not_steps_of_the_execution() -> None:
-    body = [step("Item", Role={"Get": "ForEach.CurrentItem"})]
-    run = start(step("Each", kind="ForEach", IterableItems=["a"], MaxConcurrency=1, ForEachBody=body))
-    [each] = run.take_ready()
-    assert list(run.statuses()) == ["Each"]
-    with pytest.raises(ResolveError, match="only inside a ForEach step, which is not run here"):
-        run.resolve(each, no_file)
-
-
 def test_a_step_in_a_branch_may_name_its_condition_too() -> None:
     run = start(gate("Gate", then=[step("Yes", "Gate"), step("Never", on("Gate", "Failed"))]))
     taken(run)
