@@ -60,7 +60,7 @@ class Member:
 
 
 _HARDWARE: Final = Ignored("W401", "Instance types and volume sizes: jobs use this machine as it is")
-_INSTANCES_OF_BATCH: Final = Ignored("W401", "Instance counts of batch transform: one instance does the work of all")
+_INSTANCES_OF_BATCH: Final = Ignored("W414", "Instances of batch transform: one does the work of all")
 _ROLE: Final = Ignored("W402", "Execution roles: jobs have no AWS permissions to be limited")
 _KEYS: Final = Ignored("W403", "KMS keys: nothing is encrypted on this machine")
 _VPC: Final = Ignored("W404", "VPC settings and encryption between instances: jobs use this machine's network")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from mlops_sm.emulator.store import Entity, Kind, Scope
 SCOPE = Scope("123456789012", "us-east-1")
 NOW = 1_615_824_611.5
 EXECUTION = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abc"
+
+
+JOBS = {"TransformJob": Kind.TRANSFORM_JOB, "HyperParameterTuningJob": Kind.TUNING_JOB}
 
 
 def record(family: str, **body: Any) -> Entity:
@@ -48,9 +52,11 @@ def record(family: str, **body: Any) -> Entity:
         ("Image", "CREATING", "SageMaker Image State Change", "CREATING", 1_615_824_611_500),
     ],
 )
-def test_families_of_records(family: str, status: str, detail_type: str, shown: str, created: Any) -> None:
+def test_families(family: str, status: str, detail_type: str, shown: str, created: Any) -> None:
     """Source: "Events that Amazon SageMaker AI sends to Amazon EventBridge", one example of each."""
     entity = record(family, **{f"{family}Status": status, "OnlyOurs": 1})
+    if family in JOBS:
+        entity = replace(entity, kind=JOBS[family], name="mine", parent="", status=status, body={"OnlyOurs": 1})
     announcement = announcement_of(entity)
     assert announcement is not None
     assert announcement.detail_type == detail_type
