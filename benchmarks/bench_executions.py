@@ -47,7 +47,9 @@ with LocalAccount.open(Path(sys.argv[1])) as account:
         steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
         metadata = {step["StepName"]: step.get("Metadata", {}) for step in steps}
         registered.add(metadata.get("Register", {}).get("RegisterModel", {}).get("Arn"))
-        job = metadata["Train"]["TrainingJob"]["Arn"].rsplit("/", 1)[1]
+        tuning_job = metadata["Tune"]["TuningJob"]["Arn"].rsplit("/", 1)[1]
+        tuned = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=tuning_job)
+        job = tuned["BestTrainingJob"]["TrainingJobName"]
         described = sagemaker.describe_training_job(TrainingJobName=job)
         metrics.add(json.dumps([[m["MetricName"], m["Value"]] for m in described["FinalMetricDataList"]]))
     found = {"ends": sorted(set(ends.values())), "registered": len(registered - {None}), "metrics": len(metrics)}

@@ -113,10 +113,14 @@ def hand_commands(scratch: Path) -> list[list[str | Path]]:
     return [
         [sys.executable, jobs / "prepare.py", "--raw", raw, "--output", split],
         [sys.executable, jobs / "features.py", "--input", split, "--output", features],
-        [
-            *(sys.executable, jobs / "training" / "train.py", "--model-dir", model),
-            *("--train", features / "train", "--validation", features / "validation"),
-        ],
+        *(
+            [
+                *(sys.executable, jobs / "training" / "train.py", "--model-dir", model),
+                *("--inverse-regularization", regularization),
+                *("--train", features / "train", "--validation", features / "validation"),
+            ]
+            for regularization in ("0.02", "0.1", "0.7", "5")
+        ),
         ["tar", "-czf", archive, "-C", model, "."],
         [sys.executable, jobs / "evaluate.py", "--model", archive, "--test", features / "test", "--output", report],
     ]

@@ -16,11 +16,13 @@ from mlops_sm.operations.runs import Execution, Job
 LOG_GROUPS: Final = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
     "TrainingJob": "/aws/sagemaker/TrainingJobs",
+    "TuningJob": "/aws/sagemaker/TrainingJobs",
     "TransformJob": "/aws/sagemaker/TransformJobs",
     "QualityCheck": "/aws/sagemaker/ProcessingJobs",
     "ClarifyCheck": "/aws/sagemaker/ProcessingJobs",
 }
-"""The log group of each kind of job."""
+"""The log group of each kind of job; a tuning job's log is that of its training jobs."""
+_TUNING: Final = "TuningJob"
 _MAX_EVENTS: Final = 10_000
 """Events in one answer; source: CloudWatch Logs API reference, GetLogEvents."""
 
@@ -71,7 +73,7 @@ def read_log(clients: Clients, execution: Execution, step_name: str, *, last: in
         fix = "Steps with a log: " + (", ".join(s.name for s in execution.steps if s.job) or "none") + "."
         raise InputError(Problem("E112", f"execution {execution.id}", what, fix))
     group = LOG_GROUPS[step.job.kind]
-    streams = _streams(clients, group, execution.id, step.job.name)
+    streams = _streams(clients, group, execution.id, step.job)
     lines = tuple(
         line
         for stream in streams
@@ -80,11 +82,12 @@ def read_log(clients: Clients, execution: Execution, step_name: str, *, last: in
     return StepLog(step=step_name, job=step.job, group=group, streams=tuple(streams), lines=lines)
 
 
-def _streams(clients: Clients, group: str, execution_id: str, job_name: str) -> list[str]:
+def _streams(clients: Clients, group: str, execution_id: str, job: Job) -> list[str]:
     """The job's streams. An ARN may spell the job's name in lower case, a stream spells it as it is."""
-    prefix = f"pipelines-{execution_id}-"
-    if not job_name.lower().startswith(prefix):
-        prefix = job_name + "/"
+    own = f"{job.name}{'-' if job.kind == _TUNING else '/'}"
+    prefix = f"{execution_id}-" if job.kind == _TUNING else f"pipelines-{execution_id}-"
+    if not own.lower().startswith(prefix):
+        prefix = own
     found: list[str] = []
     request: dict[str, Any] = {"logGroupName": group, "logStreamNamePrefix": prefix}
     try:
@@ -98,7 +101,7 @@ def _streams(clients: Clients, group: str, execution_id: str, job_name: str) -> 
         if err.is_not_found:  # the group appears with its first stream
             return []
         raise
-    return sorted(s for s in found if s.lower().startswith(job_name.lower() + "/"))
+    return sorted(s for s in found if s.lower().startswith(own.lower()))
 
 
 def _all(clients: Clients, group: str, stream: str) -> list[LogLine]:

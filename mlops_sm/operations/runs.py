@@ -18,6 +18,8 @@ LATEST: Final = "latest"
 _MAX_PASSING_FAILURES: Final = 5
 """How many polls in a row may fail for a passing reason before following gives up."""
 
+_JOBS: Final = frozenset({"ProcessingJob", "TrainingJob", "TransformJob", "TuningJob", "QualityCheck", "ClarifyCheck"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -64,7 +66,7 @@ class StepState:
         """The job it started, if it starts one."""
         for kind, made in self.metadata.items():
             arn = made.get("Arn") or made.get("CheckJobArn")
-            if arn and kind in {"ProcessingJob", "TrainingJob", "TransformJob", "QualityCheck", "ClarifyCheck"}:
+            if arn and kind in _JOBS:
                 return Job(kind=kind, arn=arn)
         return None
 

@@ -1,35 +1,36 @@
 """The build pipeline: from raw applications to a model that waits for somebody's approval.
 
-PrepareData -> Features -> Train -> Evaluate -> Gate -> Register, or GateMissed with the reason.
+PrepareData -> Features -> Tune -> Evaluate -> Gate -> Register, or GateMissed with the reason.
 """
 
 from __future__ import annotations
 
-from sagemaker.core.workflow.parameters import ParameterFloat
+from sagemaker.core.parameter import ContinuousParameter
+from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger
 from sagemaker.mlops.workflow.pipeline import Pipeline
 
 from mlops_sm.builders import (
     Context,
     at_least,
     at_most,
+    best_model,
     evaluation,
     framework_image,
     metric,
-    model_artifacts,
     output,
     package_group,
     processing,
     quality_gate,
     register_model,
-    training,
+    tuning,
 )
 from pipelines.lending import data
 
 
 def pipeline(ctx: Context) -> Pipeline:
-    """Train on every run from the raw data; register only what beats the thresholds."""
+    """Search for the best model on every run from the raw data; register only what beats the thresholds."""
     raw_data, seed = data.parameters(ctx)
-    regularization = ParameterFloat("InverseRegularization", default_value=0.1)
+    tuning_jobs = ParameterInteger("TuningJobs", default_value=4)
     min_auc = ParameterFloat("MinAuc", default_value=0.75)
     min_accuracy = ParameterFloat("MinAccuracy", default_value=0.85)
     max_log_loss = ParameterFloat("MaxLogLoss", default_value=0.35)
@@ -47,18 +48,22 @@ def pipeline(ctx: Context) -> Pipeline:
         outputs=data.PARTS,
     )
 
-    trained = training(
+    tuned = tuning(
         ctx,
-        "Train",
+        "Tune",
         image=sklearn,
         code="jobs/training",
         entry_point="train.py",
         channels={"train": output(features, "train"), "validation": output(features, "validation")},
-        hyperparameters={"inverse-regularization": regularization},
+        ranges={"inverse-regularization": ContinuousParameter(0.01, 10.0, scaling_type="Logarithmic")},
+        objective="validation:auc",
         metrics={
             "validation:auc": "validation:auc=([0-9.]+)",
             "validation:log_loss": "validation:log_loss=([0-9.]+)",
         },
+        strategy="Random",
+        max_jobs=tuning_jobs,
+        seed=7,
     )
 
     evaluated = evaluation(
@@ -66,7 +71,7 @@ def pipeline(ctx: Context) -> Pipeline:
         "Evaluate",
         image=sklearn,
         code="jobs/evaluate.py",
-        inputs={"model": model_artifacts(trained), "test": output(features, "test")},
+        inputs={"model": best_model(tuned), "test": output(features, "test")},
         outputs=["predictions"],
     )
 
@@ -74,7 +79,7 @@ def pipeline(ctx: Context) -> Pipeline:
         ctx,
         "Register",
         image=sklearn,
-        model_data=model_artifacts(trained),
+        model_data=best_model(tuned),
         model_package_group_name=package_group(ctx, "approval"),
         evaluation=evaluated,
         inference_program="inference.py",
@@ -95,7 +100,7 @@ def pipeline(ctx: Context) -> Pipeline:
 
     return Pipeline(
         name=ctx.pipeline_name,
-        parameters=[raw_data, seed, regularization, min_auc, min_accuracy, max_log_loss],
-        steps=[prepared, features, trained, evaluated, gate],
+        parameters=[raw_data, seed, tuning_jobs, min_auc, min_accuracy, max_log_loss],
+        steps=[prepared, features, tuned, evaluated, gate],
         sagemaker_session=ctx.session,
     )

@@ -47,7 +47,7 @@ def test_the_demo_registers_a_model_and_writes_its_summary(state: Path) -> None:
         "compile build",
         "build: PrepareData",
         "build: Features",
-        "build: Train",
+        "build: Tune",
         "build: Evaluate",
         "build: Gate",
         "build: Register",
@@ -62,7 +62,7 @@ def test_the_model_is_in_the_registry(state: Path) -> None:
         ("lending-approval", 1, "PendingManualApproval")
     ]
     assert listed[0]["metrics"]["accuracy"] > 0.8
-    assert "auc" in mlops("logs", "latest", "Train", "--state", str(state)).stdout
+    assert "auc" in mlops("logs", "latest", "Tune", "--state", str(state)).stdout
 
 
 def test_a_gate_that_is_missed_is_the_answer_no(state: Path) -> None:

@@ -36,4 +36,4 @@ def test_the_raw_data_of_a_registered_model(tmp_path: Path) -> None:
         (trial,) = sagemaker.list_trials(ExperimentName="lending-build")["TrialSummaries"]
         components = sagemaker.list_trial_components(TrialName=trial["TrialName"])["TrialComponentSummaries"]
         kinds = sorted(component["TrialComponentSource"]["SourceType"] for component in components)
-        assert kinds == ["SageMakerProcessingJob"] * 3 + ["SageMakerTrainingJob"]
+        assert kinds == ["SageMakerProcessingJob"] * 3 + ["SageMakerTrainingJob"] * 4

@@ -41,13 +41,13 @@ def execute(definition: Definition, parameters: dict[str, str], measured: dict[s
             if step.name == "Gate":
                 run.complete(step.name, Succeeded({}, outcome=run.evaluate(step, lambda uri: report)))
             elif step.name != "GateMissed":
-                run.complete(step.name, Succeeded({**arguments, "ModelArtifacts": {"S3ModelArtifacts": "s3://m/m"}}))
+                run.complete(step.name, Succeeded({**arguments, "BestTrainingJob": {"TrainingJobName": "best"}}))
     return ran, arguments
 
 
 def test_a_model_that_meets_every_threshold_is_registered_and_waits_for_approval(build: Definition) -> None:
     ran, package = execute(build, {}, {"auc": 0.75, "accuracy": 0.85, "log_loss": 0.35})
-    assert ran == ["PrepareData", "Features", "Train", "Evaluate", "Gate", "Register"]
+    assert ran == ["PrepareData", "Features", "Tune", "Evaluate", "Gate", "Register"]
     assert package["ModelApprovalStatus"] == "PendingManualApproval"
     assert package["CustomerMetadataProperties"]["pipeline_execution_arn"] == "arn:execution1"
     statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
