@@ -328,6 +328,12 @@ class Store:
             (*scope, operation, token, used.request, json.dumps(used.answer)),
         )
 
+    def forget_tokens(self, arn: str) -> None:
+        """Forget what was answered about a resource and what is below it: it comes to be, or is no more."""
+        self._database.execute(
+            "DELETE FROM tokens WHERE instr(answer, ?) OR instr(answer, ?)", (f'"{arn}"', f'"{arn}/')
+        )
+
 
 def _row(entity: Entity) -> Row:
     return (

@@ -55,6 +55,7 @@ def create_pipeline(call: Call) -> dict[str, Json]:
                 "Pipeline names must be unique within an AWS account and region. "
                 f"Pipeline with name ({name}) already exists."
             )
+        call.store.forget_tokens(pipeline.arn)
         call.store.add(new_version(pipeline, 1, definition, now))
         tag_new(call, pipeline.arn)
         return {"PipelineArn": pipeline.arn}
@@ -114,6 +115,7 @@ def delete_pipeline(call: Call) -> dict[str, Json]:
         for version in store.select(scope, Kind.PIPELINE_VERSION, parent=pipeline.name):
             store.delete(version)
         store.delete(pipeline)
+        store.forget_tokens(pipeline.arn)
         return {"PipelineArn": pipeline.arn}
 
     return once(call, delete)

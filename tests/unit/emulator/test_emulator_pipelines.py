@@ -61,6 +61,17 @@ def test_a_taken_name_is_refused_in_the_words_that_upsert_looks_for(account: Any
     )
 
 
+def test_a_token_is_not_answered_with_a_pipeline_that_is_gone(account: Any, make: Any) -> None:
+    """Not documented; a repeated answer about what is no more would acknowledge something that is not there."""
+    token = "t" * 32
+    for _ in range(2):
+        account.create_pipeline("p", make.fail(), ClientRequestToken=token)
+        started = account.sagemaker.start_pipeline_execution(PipelineName="p", ClientRequestToken=token)
+        account.execution_end(started["PipelineExecutionArn"])
+        account.sagemaker.delete_pipeline(PipelineName="p", ClientRequestToken=token)
+        assert account.sagemaker.list_pipelines()["PipelineSummaries"] == []
+
+
 def test_the_same_token_creates_one_pipeline(account: Any, make: Any) -> None:
     token = "t" * 32
     first = account.create_pipeline("p", make.fail(), ClientRequestToken=token)
