@@ -14,6 +14,7 @@ from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.runner import Executions
+from mlops_sm.emulator.sharing import is_shared
 from mlops_sm.emulator.storage import ObjectsOf
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store, Token
 from mlops_sm.errors import Problem
@@ -64,6 +65,13 @@ class Call:
         """The time in epoch seconds."""
         return self.service.clock().timestamp()
 
+    def named(self, arn: str) -> Entity | None:
+        """The entity of an ARN, None when the request's account and region have none and none is shared with them."""
+        entity = self.store.by_arn(arn)
+        if entity is None or entity.scope == self.scope or is_shared(self.store, entity, self.scope, self.operation):
+            return entity
+        return None
+
     def members(self, *excluded: str) -> dict[str, Json]:
         """The request without some members and without tokens and tags, which are kept elsewhere."""
         return {
@@ -95,7 +103,7 @@ def find(call: Call, kind: Kind, value: str, missing: Callable[[str], AwsError])
     """The entity that a name or an ARN names.
 
     Args:
-        call: The request; a name is looked up in its scope, an ARN wherever it points.
+        call: The request, in whose scope it is.
         kind: What it is.
         value: Name or ARN.
         missing: Makes the service's error for an ARN that nothing has.
@@ -104,7 +112,7 @@ def find(call: Call, kind: Kind, value: str, missing: Callable[[str], AwsError])
         AwsError: There is none.
     """
     arn = value if value.startswith("arn:") else call.scope.arn(kind, value)
-    entity = call.store.by_arn(arn)
+    entity = call.named(arn)
     if entity is None or entity.kind is not kind:
         raise missing(arn)
     return entity

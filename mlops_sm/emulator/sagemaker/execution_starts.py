@@ -130,7 +130,7 @@ def execution_of(call: Call) -> Entity:
         AwsError: ResourceNotFound.
     """
     arn = call.request["PipelineExecutionArn"]
-    execution = call.store.by_arn(arn)
+    execution = call.named(arn)
     if execution is None or execution.kind is not Kind.EXECUTION:
         raise AwsError("ResourceNotFound", f"Pipeline execution with ARN {arn} does not exist.")
     return execution

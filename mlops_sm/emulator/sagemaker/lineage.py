@@ -38,7 +38,7 @@ def lineage_entity(call: Call, kind: Kind, value: str) -> Entity:
         AwsError: ResourceNotFound.
     """
     arn = entity_arn(call.scope, kind, value)
-    entity = call.store.by_arn(arn)
+    entity = call.named(arn)
     if entity is None or entity.kind is not kind:
         raise missing(kind, arn)
     return entity

@@ -114,7 +114,7 @@ def query_lineage(call: Call) -> dict[str, Json]:
     if not starts:
         raise invalid("At least one start ARN must be specified in StartArns.")
     for start in starts:
-        found = call.store.by_arn(start)
+        found = call.named(start)
         if found is None or found.kind not in _ASSOCIABLE:
             raise AwsError("ResourceNotFound", f"The lineage entity {start} does not exist.")
     depth = request.get("MaxDepth", _MAX_DEPTH)
@@ -285,7 +285,7 @@ def _vertex(node: Node) -> dict[str, Json]:
 
 def _end(call: Call, member: str) -> Entity:
     arn = call.request[member].lower()
-    entity = call.store.by_arn(arn)
+    entity = call.named(arn)
     if entity is None or entity.kind not in _ASSOCIABLE:
         raise AwsError("ResourceNotFound", f"{member} {arn} does not exist.")
     return entity

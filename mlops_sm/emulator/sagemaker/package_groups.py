@@ -64,7 +64,7 @@ def delete_model_package_group(call: Call) -> dict[str, Json]:
 
 
 def put_model_package_group_policy(call: Call) -> dict[str, Json]:
-    """Keep who else may use a group; here nobody is kept out, so it is only kept."""
+    """Keep which other accounts may use a group and its versions."""
     policy = call.request[_POLICY]
     try:
         document = json.loads(policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -116,7 +117,7 @@ def batch_describe_model_package(call: Call) -> dict[str, Json]:
     found: dict[str, Json] = {}
     errors: dict[str, Json] = {}
     for arn in call.request["ModelPackageArnList"]:
-        entity = call.store.by_arn(arn)
+        entity = call.named(arn)
         if entity is not None and entity.kind is Kind.MODEL_PACKAGE and entity.parent:
             found[arn] = {"InferenceSpecification": {}, **_summary(entity)}
         else:
@@ -132,7 +133,8 @@ def list_model_packages(call: Call) -> dict[str, Json]:
         conditions = [Condition("(parent = '' OR instr(parent, ?) > 0)", call.request["NameContains"])]
     group = call.request.get("ModelPackageGroupName")
     if group is not None:
-        return list_page(call, _LISTING, parent=group_of(call, group).name, conditions=conditions)
+        owner = group_of(call, group)
+        return list_page(replace(call, scope=owner.scope), _LISTING, parent=owner.name, conditions=conditions)
     match call.request.get("ModelPackageType", "Unversioned"):
         case "Unversioned":
             return list_page(call, _LISTING, parent="", conditions=conditions)
@@ -167,7 +169,9 @@ def update_model_package(call: Call) -> dict[str, Json]:
 def delete_model_package(call: Call) -> dict[str, Json]:
     """Forget a package; its version's number is not given again."""
     with call.store.transaction():
-        call.store.delete(_package(call, call.request["ModelPackageName"]))
+        package = _package(call, call.request["ModelPackageName"])
+        call.store.delete(package)
+        call.store.forget_tokens(package.arn)
     return {}
 
 

@@ -79,7 +79,7 @@ def _refuse_reserved(keys: Iterable[str]) -> None:
 
 def _resource(call: Call) -> str:
     arn: str = call.request["ResourceArn"]
-    found = call.store.by_arn(arn) or call.store.by_arn(arn.lower())
+    found = call.named(arn) or call.named(arn.lower())
     if found is None:
         raise invalid(f"Could not find the resource {arn}.")
     return found.arn

@@ -9,8 +9,10 @@ Registration"); an update leaves what it does not name (UpdateModelPackage, API 
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -90,6 +92,14 @@ def test_the_number_of_a_deleted_version_is_not_given_again(account: Any) -> Non
     assert register(account) == f"{PACKAGE}g/2"
     with pytest.raises(ClientError, match=f"ModelPackage {PACKAGE}g/1 does not exist"):
         describe(account, f"{PACKAGE}g/1")
+
+
+def test_a_token_is_not_answered_with_a_version_that_is_gone(account: Any) -> None:
+    group(account)
+    first = register(account, ClientToken="a" * 36)
+    account.sagemaker.delete_model_package(ModelPackageName=first)
+    second = register(account, ClientToken="a" * 36)
+    assert account.sagemaker.describe_model_package(ModelPackageName=second)["ModelPackageVersion"] == 2
 
 
 def test_the_same_token_registers_one_version(account: Any) -> None:
@@ -318,10 +328,76 @@ def test_a_versions_number_is_no_part_of_its_name(account: Any) -> None:
     assert [each["ModelPackageGroupName"] for each in listed["ModelPackageSummaryList"]] == ["loans1"]
 
 
-def test_a_package_is_described_by_the_arn_of_another_region(account: Any) -> None:
+def test_a_package_is_not_in_another_region(account: Any) -> None:
     group(account)
     arn = register(account)
     elsewhere = account.local.client("sagemaker", region="eu-west-1")
-    assert elsewhere.describe_model_package(ModelPackageName=arn)["ModelPackageArn"] == arn
+    for name in (arn, "g/1"):
+        with pytest.raises(ClientError, match="does not exist"):
+            elsewhere.describe_model_package(ModelPackageName=name)
+
+
+OTHER = "210987654321"
+
+
+@pytest.fixture
+def other(account: Any) -> Any:
+    """SageMaker as another account calls it."""
+    sts = account.local.client("sts")
+    found = sts.assume_role(RoleArn=f"arn:aws:iam::{OTHER}:role/reader", RoleSessionName="test")["Credentials"]
+    return boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        aws_access_key_id=found["AccessKeyId"],
+        aws_secret_access_key=found["SecretAccessKey"],
+        aws_session_token=found["SessionToken"],
+    )
+
+
+def test_another_account_has_nothing_of_this_one(account: Any, other: Any, make: Any) -> None:
+    group(account)
+    version = register(account)
+    pipeline = account.create_pipeline("p", make.fail())
+    execution = account.sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    account.execution_end(execution)
+    for call in (
+        lambda: other.describe_model_package(ModelPackageName=version),
+        lambda: other.delete_model_package(ModelPackageName=version),
+        lambda: other.describe_model_package_group(ModelPackageGroupName=f"{GROUP}g"),
+        lambda: other.describe_pipeline(PipelineName=pipeline),
+        lambda: other.start_pipeline_execution(PipelineName=pipeline),
+        lambda: other.describe_pipeline_execution(PipelineExecutionArn=execution),
+        lambda: other.retry_pipeline_execution(PipelineExecutionArn=execution),
+        lambda: other.add_tags(ResourceArn=pipeline, Tags=[{"Key": "k", "Value": "v"}]),
+    ):
+        with pytest.raises(ClientError, match=r"does not exist|Could not find") as refused:
+            call()
+        assert refused.value.response["Error"]["Code"] in {"ValidationException", "ResourceNotFound"}
+    assert other.batch_describe_model_package(ModelPackageArnList=[version])["ModelPackageSummaries"] == {}
+    assert account.sagemaker.list_tags(ResourceArn=pipeline)["Tags"] == []
+
+
+def test_a_group_is_shared_by_its_policy(account: Any, other: Any) -> None:
+    group(account)
+    version = register(account)
+    versions = "arn:aws:sagemaker:us-east-1:123456789012:model-package/g/*"
+    statements = [
+        {"Principal": {"AWS": f"arn:aws:iam::{OTHER}:root"}, "Action": "sagemaker:DescribeModelPackageGroup"},
+        {
+            "Principal": {"AWS": [f"arn:aws:iam::{OTHER}:root"]},
+            "Action": ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"],
+            "Resource": versions,
+        },
+        {"Principal": {"AWS": "arn:aws:iam::111111111111:root"}, "Action": "sagemaker:*", "Resource": versions},
+    ]
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **each} for each in statements]}
+    account.sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy=json.dumps(document))
+    assert other.describe_model_package(ModelPackageName=version)["ModelPackageArn"] == version
+    assert other.describe_model_package_group(ModelPackageGroupName=f"{GROUP}g")["ModelPackageGroupName"] == "g"
+    listed = other.list_model_packages(ModelPackageGroupName=f"{GROUP}g")["ModelPackageSummaryList"]
+    assert [each["ModelPackageArn"] for each in listed] == [version]
     with pytest.raises(ClientError, match="does not exist"):
-        elsewhere.describe_model_package(ModelPackageName="g/1")
+        other.update_model_package(ModelPackageArn=version, ModelApprovalStatus="Approved")
+    account.sagemaker.delete_model_package_group_policy(ModelPackageGroupName="g")
+    with pytest.raises(ClientError, match="does not exist"):
+        other.describe_model_package(ModelPackageName=version)

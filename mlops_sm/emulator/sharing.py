@@ -1,0 +1,46 @@
+"""What of one account another one may use: versions of model package groups, by the group's resource policy.
+
+Source: developer guide, "Deploy a model version from a different account", and API reference,
+PutModelPackageGroupPolicy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mlops_sm.emulator.store import Entity, Kind, Scope, Store
+
+POLICY = "ResourcePolicy"
+"""Member of a group's body: its policy."""
+
+
+def is_shared(store: Store, entity: Entity, scope: Scope, operation: str) -> bool:
+    """Whether the policy of a group lets another account perform an operation on the group or one of its versions."""
+    group: Entity | None = None
+    if entity.kind is Kind.MODEL_PACKAGE_GROUP:
+        group = entity
+    elif entity.kind is Kind.MODEL_PACKAGE and entity.parent:
+        group = store.get(entity.scope, Kind.MODEL_PACKAGE_GROUP, entity.parent)
+    if group is None or POLICY not in group.body or entity.scope.region != scope.region:
+        return False
+    from mlops_sm.emulator.iam.policy import Decision, Policy, Question, decide, statements  # noqa: PLC0415 - only for other accounts
+
+    meant = [each for each in statements(group.body[POLICY]) if _is_meant(each, scope.account)]
+    policy = Policy(group.arn, "Resource Policy", json.dumps({"Statement": meant}))
+    # Actions on the versions of a group name the versions, though the request names the group.
+    resources = {entity.arn, group.scope.arn(Kind.MODEL_PACKAGE, f"{group.name}/1")}
+    questions = [Question(f"sagemaker:{operation}", resource) for resource in resources]
+    return any(decide([policy], question).decision is Decision.ALLOWED for question in questions)
+
+
+def _is_meant(statement: dict[str, Any], account: str) -> bool:
+    principals = statement.get("Principal")
+    if isinstance(principals, dict):
+        principals = principals.get("AWS", [])
+    return any(text in {"*", account} or f"::{account}:" in text for text in _texts(principals))
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - text or a list of texts
+    yield from (str(item) for item in (value if isinstance(value, list) else [value]))
