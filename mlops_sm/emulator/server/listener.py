@@ -84,7 +84,7 @@ class HttpServer:
         while _busy(server) and time.monotonic() < deadline:
             time.sleep(_LOOK_AROUND)
         server.task_dispatcher.shutdown(timeout=1)
-        server.trigger.pull_trigger(lambda: _close_all(server))
+        _pull_last(server)
         self._thread.join(patience)
         _log.debug("%s is closed", self.url)
 
@@ -131,6 +131,18 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def _pull_last(server: TcpWSGIServer) -> None:
+    """Close everything on the server's own thread, the trigger as well.
+
+    Under the trigger's lock nothing calls it before it is pulled: a pull of a moment ago would, and close the pipe that
+    this one is written to.
+    """
+    trigger = server.trigger
+    with trigger.lock:
+        trigger.thunks.append(lambda: _close_all(server))
+        trigger._physical_pull()
 
 
 def _busy(server: TcpWSGIServer) -> bool:
