@@ -195,11 +195,15 @@ def top_model(step: TuningStep, rank: int) -> Join:
         what = f"there is no training of rank {rank}"
         raise InputError(Problem("E338", f'step "{step.name}"', what, f"give a rank from 1 to {_TOP}"))
     place = step.step_args.func_args[0].model_trainer.output_data_config.s3_output_path
-    base = place.values if isinstance(place, Join) else [place.rstrip("/")]
+    if isinstance(place, str):
+        base = place.rstrip("/")
+    else:
+        # Where the tuning job did put it: the step may be taken over from another execution, by the cache.
+        base = step.properties.TrainingJobDefinition.OutputDataConfig.S3OutputPath
     training_job = (
         step.properties.BestTrainingJob if rank == 1 else step.properties.TrainingJobSummaries[rank - 1]
     ).TrainingJobName
-    return Join(on="/", values=[*base, training_job, "output/model.tar.gz"])
+    return Join(on="/", values=[base, training_job, "output/model.tar.gz"])
 
 
 def _search_problems(

@@ -193,6 +193,8 @@ def _preflight(
 def _log(jobs: Path, job: Job) -> str:
     from mlops_sm.local.jobs.folder import log_path  # noqa: PLC0415 - as above
 
+    if job.kind == "TuningJob":
+        return str(log_path(jobs, f"{job.name}-*"))
     return str(log_path(jobs, job.name))
 
 
