@@ -37,6 +37,7 @@ from mlops_sm.emulator.logs import JobLogs
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.queues import Queues
 from mlops_sm.emulator.recovery import close_abandoned
+from mlops_sm.emulator.removal import Removal
 from mlops_sm.emulator.runner import Executions
 from mlops_sm.emulator.sagemaker import OPERATIONS, metrics, tags_resources
 from mlops_sm.emulator.sagemaker.lineage_records import LineageRecorder
@@ -335,10 +336,10 @@ def _control_plane(
     sites.storage.tell(work.storage)
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
-    callbacks, queues = Callbacks(store, sites.clock), Queues()
+    callbacks, queues, removal = Callbacks(store, sites.clock), Queues(), Removal()
 
     def control(scope: Scope) -> DirectControl:
-        return DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send, work.call)
+        return DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send, work.call, removal)
 
     executions = Executions(
         store,

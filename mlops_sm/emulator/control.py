@@ -26,6 +26,9 @@ SendMessage = Callable[[Scope, str, str], None]
 InvokeFunction = Callable[[Scope, str, str], FunctionAnswer]
 """Calls a function, named by its ARN, with an event and the rights of a scope; raises AwsError."""
 
+DeleteObjects = Callable[[Scope, str, bool], None]
+"""Deletes an object, or all under a URI, with the rights of a scope; raises ServiceError."""
+
 _STOPS: Mapping[str, tuple[Kind, str, str]] = {
     "DescribeProcessingJob": (Kind.PROCESSING_JOB, "ProcessingJobName", "StopProcessingJob"),
     "DescribeTrainingJob": (Kind.TRAINING_JOB, "TrainingJobName", "StopTrainingJob"),
@@ -50,6 +53,7 @@ class DirectControl:
         callbacks: Knows when a token is answered.
         send: SQS.
         invoke: Lambda.
+        delete: S3.
     """
 
     scope: Scope
@@ -59,6 +63,7 @@ class DirectControl:
     callbacks: Callbacks
     send: SendMessage
     invoke: InvokeFunction
+    delete: DeleteObjects
 
     def call(self, operation: str, request: Mapping[str, Json]) -> dict[str, Json]:
         """Call an operation.
@@ -112,6 +117,14 @@ class DirectControl:
             return self.invoke(self.scope, function, payload)
         except AwsError as error:
             raise ServiceError(error.code, error.message) from error
+
+    def delete_objects(self, uri: str, *, folder: bool) -> None:
+        """Delete an object, or everything under a URI.
+
+        Raises:
+            ServiceError: S3 refused.
+        """
+        self.delete(self.scope, uri, folder)
 
     def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
         """As long as the context lasts the token may be answered; its value waits for that."""

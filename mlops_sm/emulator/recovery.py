@@ -15,7 +15,7 @@ _REASON: Final = "InternalServerError: the process that owned the local account 
 _RETRY: Final = "RetryPipelineExecution goes on from the steps that succeeded."
 _OPEN_STEPS: Final = frozenset({"Starting", "Executing", "Stopping"})
 _JOBS: Final = ("ProcessingJob", "TrainingJob", "TransformJob", "TuningJob")
-_THINGS: Final = ("Model", "RegisterModel")
+_THINGS: Final = ("Model", "RegisterModel", "EndpointConfig")
 """Members of a step's Metadata: jobs, which end, and what is there or not."""
 _END_MEMBERS: Final = {
     Kind.PROCESSING_JOB: "ProcessingEndTime",

@@ -284,8 +284,12 @@ class _Execution:
                     continue
                 if self._take_cached(run, step, arguments, members):
                     continue
+                upstream = _cleaned(run, step)
                 thread = threading.Thread(
-                    target=self._run_step, args=(step, arguments, members), name=f"step {step.name}", daemon=True
+                    target=self._run_step,
+                    args=(step, arguments, members, upstream),
+                    name=f"step {step.name}",
+                    daemon=True,
                 )
                 self._threads.append(thread)
                 thread.start()
@@ -373,7 +377,13 @@ class _Execution:
 
     # ------------------------------------------------------------------ a step's thread
 
-    def _run_step(self, step: Step, arguments: dict[str, Json], members: Mapping[str, Json]) -> None:
+    def _run_step(
+        self,
+        step: Step,
+        arguments: dict[str, Json],
+        members: Mapping[str, Json],
+        upstream: Mapping[str, Mapping[str, Json]],
+    ) -> None:
         owner, order, record = self._owner, self._order, self._records[step.name]
         try:
             result = run_step(
@@ -388,12 +398,21 @@ class _Execution:
                     new_suffix=lambda: owner.new_id(_SUFFIX),
                     tags=order.tags,
                     members=members,
+                    upstream=upstream,
                 ),
                 record,
             )
         except Exception as error:
             result = StepResult(outcome=Failed(_failure(f"step {step.name}", error)))
         self._events.put(_Ended(step.name, result))
+
+
+def _cleaned(run: Run, step: Step) -> dict[str, Mapping[str, Json]]:
+    """What the steps left behind whose outputs a Cleanup step deletes."""
+    if step.kind is not StepKind.CLEANUP:
+        return {}
+    names = [source["StepName"] for source in step.arguments["Resources"]["S3"]]
+    return {name: left for name in names if (left := run.left_by(name)) is not None}
 
 
 def _text(moment: datetime) -> str:

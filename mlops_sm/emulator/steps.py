@@ -33,6 +33,7 @@ _METADATA: Final[Mapping[str, tuple[str, str]]] = {
     "CreateHyperParameterTuningJob": ("TuningJob", "HyperParameterTuningJobArn"),
     "CreateTransformJob": ("TransformJob", "TransformJobArn"),
     "CreateModel": ("Model", "ModelArn"),
+    "CreateEndpointConfig": ("EndpointConfig", "EndpointConfigArn"),
     "CreateModelPackage": ("RegisterModel", "ModelPackageArn"),
 }
 """What a step's Metadata shows of the thing it created: its member and the member of the answer with the ARN."""
@@ -171,6 +172,10 @@ class RecordingControl:
         """Call a function and wait for its end. Raises ServiceError."""
         self.record.executing({"Lambda": {"Arn": function}})
         return self.inner.invoke_function(function, payload)
+
+    def delete_objects(self, uri: str, *, folder: bool) -> None:
+        """Delete an object of S3, or everything under a URI. Raises ServiceError."""
+        self.inner.delete_objects(uri, folder=folder)
 
     @contextmanager
     def open_callback(self, callback: Callback) -> Iterator[Callable[[], CallbackAnswer | None]]:

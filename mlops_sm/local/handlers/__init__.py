@@ -9,7 +9,10 @@ from typing import Final
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.states import ENGINE_KINDS
 from mlops_sm.local.handlers.callback import run_callback
+from mlops_sm.local.handlers.cleanup import run_cleanup
+from mlops_sm.local.handlers.endpoint_config import run_endpoint_config
 from mlops_sm.local.handlers.lambda_step import run_lambda
+from mlops_sm.local.handlers.lineage import run_lineage
 from mlops_sm.local.handlers.model import run_model
 from mlops_sm.local.handlers.processing import run_processing_step
 from mlops_sm.local.handlers.recall import recall
@@ -55,6 +58,9 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = MappingProxyType(
         StepKind.REGISTER_MODEL: run_register_model,
         StepKind.CALLBACK: run_callback,
         StepKind.LAMBDA: run_lambda,
+        StepKind.ENDPOINT_CONFIG: run_endpoint_config,
+        StepKind.LINEAGE: run_lineage,
+        StepKind.CLEANUP: run_cleanup,
     }
 )
 """What runs a step of a kind."""
@@ -66,11 +72,8 @@ UNSUPPORTED: Final[Mapping[StepKind, str]] = MappingProxyType(
     {
         StepKind.QUALITY_CHECK: _NOT_YET,
         StepKind.CLARIFY_CHECK: _NOT_YET,
-        StepKind.ENDPOINT_CONFIG: "models cannot be served on this machine yet",
         StepKind.ENDPOINT: "models cannot be served on this machine yet",
         StepKind.INFERENCE_COMPONENT: "models cannot be served on this machine yet",
-        StepKind.CLEANUP: "models cannot be served on this machine yet",
-        StepKind.LINEAGE: "lineage is not kept on this machine yet",
         StepKind.EMR: _OTHER_SERVICE,
         StepKind.EMR_SERVERLESS: _OTHER_SERVICE,
         StepKind.ATHENA: _OTHER_SERVICE,

@@ -25,6 +25,7 @@ _SOURCES: Final[Mapping[StepKind, _Source]] = {
     StepKind.TRAINING: _Source("TrainingJob", "DescribeTrainingJob", "TrainingJobName"),
     StepKind.TRANSFORM: _Source("TransformJob", "DescribeTransformJob", "TransformJobName"),
     StepKind.MODEL: _Source("Model", "DescribeModel", "ModelName"),
+    StepKind.ENDPOINT_CONFIG: _Source("EndpointConfig", "DescribeEndpointConfig", "EndpointConfigName"),
     StepKind.REGISTER_MODEL: _Source("RegisterModel", "DescribeModelPackage", "ModelPackageName", by_arn=True),
 }
 
@@ -58,5 +59,9 @@ def recall(step: Step, metadata: Mapping[str, Json], control: ControlPlane) -> S
         case StepKind.LAMBDA if "Lambda" in metadata:
             outputs = {each["Name"]: each["Value"] for each in metadata["Lambda"].get("OutputParameters") or []}
             return Succeeded(callback_properties(step.raw.get("OutputParameters") or [], outputs))
+        case StepKind.LINEAGE if "Lineage" in metadata:
+            return Succeeded(metadata["Lineage"])
+        case StepKind.CLEANUP:
+            return Succeeded({})
         case _:
             raise ValueError(f"what a {step.kind} step left behind cannot be reused")

@@ -104,6 +104,9 @@ class ControlPlane(Protocol):
     def invoke_function(self, function: str, payload: str) -> FunctionAnswer:
         """Call a function of Lambda, named by its ARN, and wait for its end. Raises ServiceError."""
 
+    def delete_objects(self, uri: str, *, folder: bool) -> None:
+        """Delete an object of S3, or everything under a URI. Raises ServiceError."""
+
     def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
         """As long as the context lasts the token may be answered; its value waits, and is None when nobody can."""
 
@@ -117,6 +120,7 @@ class StepRun:
         new_suffix: Ten random characters, for a job's name or a callback's token.
         tags: The execution's tags in the service's form; a tag of the step wins.
         members: What the step has beside its Arguments, without expressions, e.g. a Callback's SqsQueueUrl.
+        upstream: What the steps left behind that a Cleanup step cleans, by name; those that have not ended are missing.
     """
 
     step: Step
@@ -129,6 +133,7 @@ class StepRun:
     new_suffix: Callable[[], str]
     tags: tuple[Mapping[str, str], ...] = ()
     members: Mapping[str, Json] = field(default_factory=dict)
+    upstream: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
