@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, assert_never
 
@@ -20,6 +21,7 @@ _UNKNOWN: Final = object()
 """A value that only a finished step or an execution variable can give."""
 
 _NAMED_STEPS: Final = 5
+_MODEL_OF_STEP: Final = re.compile(r"Steps\.([^.\[\]]+)\.ModelName")
 
 
 class _Use(NamedTuple):
@@ -92,6 +94,8 @@ def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignor
             yield from _check_training(step, step.arguments, "", scope, images)
         case StepKind.TUNING:
             yield from _check_tuning(step, scope, images)
+        case StepKind.TRANSFORM:
+            yield from _check_transform(step, scope, images)
         case _:
             return
 
@@ -127,6 +131,23 @@ def _check_tuning(step: Step, scope: Scope, images: ImageTable) -> Iterator[Prob
     for prefix, definition in definitions:
         arguments = {**definition, "HyperParameters": definition.get("StaticHyperParameters")}
         yield from _check_training(step, arguments, prefix, scope, images)
+
+
+def _check_transform(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
+    """The images of the model, when a step of the same pipeline makes it."""
+    name = step.arguments.get("ModelName")
+    reference = _MODEL_OF_STEP.fullmatch(name["Get"]) if isinstance(name, dict) and "Get" in name else None
+    made = scope.steps.get(reference[1]) if reference is not None else None
+    if made is None:
+        return
+    several = enumerate(made.arguments.get("Containers") or [])
+    containers = [(f"Containers[{index}].", each) for index, each in several]
+    if "PrimaryContainer" in made.arguments:
+        containers.append(("PrimaryContainer.", made.arguments["PrimaryContainer"]))
+    for prefix, container in containers:
+        image_uri = _known(container.get("Image"), scope)
+        if isinstance(image_uri, str) and images.find(image_uri) is None:
+            yield images.refusal(image_uri, _where(made, f"{prefix}Image"))
 
 
 def _check_training(

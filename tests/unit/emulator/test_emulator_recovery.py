@@ -147,3 +147,19 @@ def test_a_step_whose_work_was_done_has_succeeded(store: Store, made: Entity, me
     execution = store.by_arn("arn:e")
     assert execution is not None
     assert execution.status == "Failed"
+
+
+@pytest.mark.parametrize(("status", "expected"), [("InProgress", "Failed"), ("Stopping", "Stopped")])
+def test_a_transform_job_of_a_dead_owner_has_ended(tmp_path: Path, status: str, expected: str) -> None:
+    store = Store(Database(tmp_path / "db"))
+    arn = SCOPE.arn(Kind.TRANSFORM_JOB, "t")
+    job = Entity(
+        scope=SCOPE, kind=Kind.TRANSFORM_JOB, name="t", arn=arn, created=1.0, modified=1.0, status=status, body={}
+    )
+    with store.transaction():
+        store.add(job)
+    assert close_abandoned(store, 5.0) == [arn]
+    closed = store.by_arn(arn)
+    assert closed is not None
+    assert (closed.status, closed.body["TransformEndTime"]) == (expected, 5.0)
+    assert ("FailureReason" in closed.body) == (expected == "Failed")

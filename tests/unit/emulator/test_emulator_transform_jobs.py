@@ -538,3 +538,51 @@ def test_a_model_of_a_package_is_used(batch: Batch) -> None:
     described = batch.run(ModelName="packaged")
     assert described["TransformJobStatus"] == "Completed", described
     assert batch.out("a.csv.out") == "8.0\n"
+
+
+def test_a_job_is_announced_and_has_its_lineage(batch: Batch, operations: Any) -> None:
+    events, sqs = batch.account.client("events"), batch.account.client("sqs")
+    queue = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Transform Job State Change"]}
+    events.put_rule(Name="jobs", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="jobs", Targets=[{"Id": "1", "Arn": arn}])
+    batch.account.put("in/a.csv", "1\n")
+    described = batch.run(Tags=[{"Key": "team", "Value": "credit"}])
+    heard: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            heard.append(json.loads(message["Body"])["detail"])
+        return any(detail["TransformJobStatus"] == "Completed" for detail in heard)
+
+    batch.account.until(look, "the event")
+    assert {detail["TransformJobName"] for detail in heard} == {"job"}
+    component = operations("DescribeTrialComponent", TrialComponentName="job-aws-transform-job")
+    assert component["Source"]["SourceType"] == "SageMakerTransformJob"
+    assert component["Status"]["PrimaryStatus"] == "Completed"
+    assert component["InputArtifacts"]["SageMaker.TransformInput"]["Value"] == f"s3://{batch.account.bucket}/in/"
+    tags = batch.account.sagemaker.list_tags(ResourceArn=described["TransformJobArn"])["Tags"]
+    assert tags == [{"Key": "team", "Value": "credit"}]
+
+
+def test_a_step_runs_its_job_and_later_steps_use_its_members(batch: Batch, make: Any) -> None:
+    batch.account.put("in/a.csv", "1\n")
+    arguments = batch.request()
+    del arguments["TransformJobName"]
+    joined = {"Std:Join": {"On": "", "Values": [{"Get": "Parameters.Payload"}]}}
+    arguments |= {"MaxPayloadInMB": {"Get": "Parameters.Payload"}, "Environment": {"N": joined}}
+    score = {"Name": "Score", "Type": "Transform", "Arguments": arguments}
+    where = {"Get": "Steps.Score.TransformOutput.S3OutputPath"}
+    stop = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": where}, "DependsOn": ["Score"]}
+    parameters = [{"Name": "Payload", "Type": "Integer", "DefaultValue": 2}]
+    batch.account.create_pipeline("p", score, stop, parameters=parameters)
+    arn = batch.account.sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    batch.account.execution_end(arn)
+    steps = batch.account.steps(arn)
+    assert steps["Stop"]["FailureReason"] == f"s3://{batch.account.bucket}/out"
+    job = steps["Score"]["Metadata"]["TransformJob"]["Arn"]
+    assert f":transform-job/pipelines-{arn.rsplit('/', 1)[1]}-Score-" in job
+    described = batch.account.sagemaker.describe_transform_job(TransformJobName=job.rsplit("/", 1)[1])
+    assert (described["MaxPayloadInMB"], described["Environment"]) == (2, {"N": "2"})

@@ -133,6 +133,18 @@ def test_refusals(bad: Step, code: str, where: str) -> None:
     assert problems[0].fix
 
 
+@pytest.mark.parametrize("member", ["PrimaryContainer", "Containers"])
+def test_the_image_of_a_model_matters_when_a_transform_step_uses_it(member: str) -> None:
+    container = {"Image": "mine:1", "ModelDataUrl": "s3://b/model.tar.gz"}
+    model = step("Make", StepKind.MODEL, {member: container if member == "PrimaryContainer" else [container]})
+    used = step("Score", StepKind.TRANSFORM, {"ModelName": {"Get": "Steps.Make.ModelName"}})
+    assert codes(check(model)) == []
+    (problem,) = check(model, used)
+    assert problem.code == "E402"
+    assert problem.where.startswith('Steps["Make"] -> Arguments.') and problem.where.endswith("Image")
+    assert codes(check(step("Score", StepKind.TRANSFORM, {"ModelName": "there-already"}))) == []
+
+
 def test_an_entrypoint_needs_no_program() -> None:
     algorithm = {"TrainingImage": PYTHON, "ContainerEntrypoint": ["/bin/bash"], "TrainingInputMode": "File"}
     assert check(training(AlgorithmSpecification=algorithm, HyperParameters={})) == []

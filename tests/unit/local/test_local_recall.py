@@ -39,6 +39,11 @@ def step(kind: StepKind, **members: Any) -> Step:
             {"TrainingJob": {"Arn": "arn:x:training-job/j"}},
             {"Operation": "DescribeTrainingJob", "TrainingJobName": "j"},
         ),
+        (
+            StepKind.TRANSFORM,
+            {"TransformJob": {"Arn": "arn:x:transform-job/j"}},
+            {"Operation": "DescribeTransformJob", "TransformJobName": "j"},
+        ),
         (StepKind.MODEL, {"Model": {"Arn": "arn:x:model/m"}}, {"Operation": "DescribeModel", "ModelName": "m"}),
         (
             StepKind.REGISTER_MODEL,

@@ -1,0 +1,213 @@
+"""A model's server at a site: health, invocations, processes, the default handlers, the end."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from mlops_sm.local.environment import job_environment
+from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
+from mlops_sm.local.serving import ModelSource, NoResponseError, NotHealthyError, Running, ServedModel, Server
+from mlops_sm.local.site import Site
+from mlops_sm.testing.stores import MemoryStore
+
+TIMEOUT = 60.0
+ECHO = """
+import os, threading
+def model_fn(model_dir): return os.getpid()
+def transform_fn(model, body, content_type, accept): return f"{model} {body}", "text/plain"
+"""
+
+
+class Serving:
+    """Serves models of a test's files."""
+
+    def __init__(self, site: Site, store: MemoryStore, make_archive: Callable[..., bytes]) -> None:
+        self.site, self.store, self.make_archive = site, store, make_archive
+        self.folder = JobFolder.create(site.jobs, "server")
+
+    @contextmanager
+    def serve(self, files: Mapping[str, str] | bytes, *, workers: int = 1, **variables: str) -> Iterator[Running]:
+        body = files if isinstance(files, bytes) else self.make_archive(files)
+        self.store.put("s3://bucket/model.tar.gz", body)
+        model = ServedModel(image="python", source=ModelSource("s3://bucket/model.tar.gz"), environment=variables)
+        script = model.stage(self.folder, self.store)
+        environment = job_environment(variables, region="us-east-1", endpoint_url=None)
+        running = Server(site=self.site, folder=self.folder, log=self.folder.log).start(
+            script, environment, workers=workers
+        )
+        try:
+            yield running
+        finally:
+            running.stop()
+
+    @property
+    def log(self) -> str:
+        return self.folder.log.read_text()
+
+
+@pytest.fixture
+def serving(either_site: Site, store: MemoryStore, make_archive: Callable[..., bytes]) -> Serving:
+    return Serving(either_site, store, make_archive)
+
+
+@pytest.fixture
+def cold_serving(site: Site, store: MemoryStore, make_archive: Callable[..., bytes]) -> Serving:
+    return Serving(site, store, make_archive)
+
+
+def packed_model(tmp_path: Path) -> bytes:
+    model = LinearRegression().fit(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), np.array([0.0, 1.0, 10.0]))
+    joblib.dump(model, tmp_path / "model.joblib")
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        archive.add(tmp_path / "model.joblib", "model.joblib")
+    return stream.getvalue()
+
+
+def test_a_scikit_learn_model_needs_no_script(serving: Serving, tmp_path: Path) -> None:
+    with serving.serve(packed_model(tmp_path)) as running:
+        csv = running.invoke(b"1,2\n3,4\n", "text/csv", "text/csv", timeout=TIMEOUT)
+        assert [round(float(line)) for line in csv.body.split()] == [21, 43]
+        one = running.invoke(b"1,2", "text/csv", None, timeout=TIMEOUT)
+        assert one.content_type == "application/json"
+        assert [round(value) for value in json.loads(one.body)] == [21]
+        table = io.BytesIO()
+        np.save(table, np.array([[1.0, 2.0]]))
+        answer = running.invoke(table.getvalue(), "application/x-npy", "application/x-npy", timeout=TIMEOUT)
+        assert np.load(io.BytesIO(answer.body)).round().tolist() == [21.0]
+        assert running.invoke(b"[[1, 2]]", "application/json", "*/*", timeout=TIMEOUT).ok
+        assert running.invoke(b"<a/>", "text/xml", None, timeout=TIMEOUT).status == 415
+        assert running.invoke(b"1,2", "text/csv", "text/xml", timeout=TIMEOUT).status == 406
+        assert running.invoke(b"x", "application/json", None, timeout=TIMEOUT).status == 500
+    assert "model.joblib was loaded without a model_fn" in serving.log
+
+
+def test_processes_answer_side_by_side(cold_serving: Serving) -> None:
+    script = """
+import os, socket
+def model_fn(model_dir): return os.getpid()
+def transform_fn(model, body, content_type, accept):
+    import time
+    mark = f"/opt/mlops-sm/{body}"
+    open(mark, "w").close()
+    while not os.path.exists("/opt/mlops-sm/" + ("b" if body == "a" else "a")): time.sleep(0.005)
+    return str(model), "text/plain"
+"""
+    with cold_serving.serve({"code/inference.py": script}, workers=2) as running:
+        answers: list[bytes] = []
+        threads = [
+            threading.Thread(
+                target=lambda b=body: answers.append(running.invoke(b, "text/csv", timeout=TIMEOUT).body)  # type: ignore[misc] # a default argument of a lambda
+            )
+            for body in (b"a", b"b")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        assert len(set(answers)) == 2
+
+
+def test_a_process_that_died_is_replaced(cold_serving: Serving) -> None:
+    script = ECHO.replace("return f", "body == 'die' and os._exit(3); return f")
+    with cold_serving.serve({"code/inference.py": script}) as running:
+        first = running.invoke(b"x", "text/csv", timeout=TIMEOUT).body
+        with pytest.raises(NoResponseError, match="process ended"):
+            running.invoke(b"die", "text/csv", timeout=TIMEOUT)
+        second = running.invoke(b"x", "text/csv", timeout=TIMEOUT).body
+        assert first.split()[1] == second.split()[1] == b"x"
+        assert first != second
+
+
+def test_what_takes_too_long_is_given_up(cold_serving: Serving) -> None:
+    script = "import time\ndef model_fn(d): return 1\ndef predict_fn(data, model): time.sleep(600)\n"
+    with cold_serving.serve({"code/inference.py": script}) as running:
+        with pytest.raises(NoResponseError, match=r"no answer within 0\.2 seconds"):
+            running.invoke(b"1", "text/csv", timeout=0.2)
+        # Its process is another one by now, or not there yet.
+        with pytest.raises(NoResponseError, match=r"no answer within|is busy"):
+            running.invoke(b"1", "text/csv", timeout=0.2)
+
+
+def test_a_server_that_is_stopped_answers_nobody(cold_serving: Serving) -> None:
+    with cold_serving.serve({"code/inference.py": ECHO}) as running:
+        assert running.is_healthy()
+        assert running.invoke(b"x", "text/csv", timeout=TIMEOUT).ok
+    assert running.ended
+    assert not running.is_healthy()
+    with pytest.raises(NoResponseError, match="has ended"):
+        running.invoke(b"x", "text/csv", timeout=TIMEOUT)
+
+
+def test_a_handler_may_take_the_context_and_say_the_status(cold_serving: Serving) -> None:
+    script = """
+class Teapot(Exception):
+    status_code = 418
+
+def model_fn(model_dir, context): return context.system_properties["model_dir"]
+def input_fn(body, content_type, context): return context.get_request_header(0, "X-Amzn-SageMaker-Custom-Attributes")
+def predict_fn(data, model):
+    if not data: raise Teapot("short and stout")
+    return {"model": model, "data": data}
+def output_fn(prediction, accept): return prediction
+"""
+    with cold_serving.serve({"code/inference.py": script}) as running:
+        attributes = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1"}
+        answer = running.invoke(b"", "application/json", "application/json", attributes, timeout=TIMEOUT)
+        assert json.loads(answer.body) == {"model": "/opt/ml/model", "data": "trace=1"}
+        refused = running.invoke(b"", "application/json", timeout=TIMEOUT)
+        assert (refused.status, refused.body) == (418, b"Teapot: short and stout")
+
+
+def test_a_big_body_goes_through_as_it_is(cold_serving: Serving) -> None:
+    script = "def model_fn(d): return 1\ndef transform_fn(m, body, content_type, accept): return body, content_type\n"
+    body = bytes(range(256)) * (20 << 12)
+    with cold_serving.serve({"code/inference.py": script}) as running:
+        assert running.invoke(body, "application/octet-stream", timeout=TIMEOUT).body == body
+
+
+def test_whoever_waits_for_its_health_may_give_up(cold_serving: Serving) -> None:
+    script = "import time\ntime.sleep(600)\n"
+    cold_serving.store.put("s3://bucket/model.tar.gz", cold_serving.make_archive({"code/inference.py": script}))
+    model = ServedModel(image="python", source=ModelSource("s3://bucket/model.tar.gz"))
+    staged = model.stage(cold_serving.folder, cold_serving.store)
+    server = Server(site=cold_serving.site, folder=cold_serving.folder, log=cold_serving.folder.log)
+    environment = job_environment({}, region="us-east-1", endpoint_url=None)
+    with pytest.raises(NotHealthyError):
+        server.start(staged, environment, is_stopped=lambda: True)
+
+
+@pytest.mark.parametrize("name", ["../outside.py", "/outside.py"])
+def test_an_archive_that_leads_out_of_its_folder_is_refused(cold_serving: Serving, name: str) -> None:
+    with (
+        pytest.raises(JobFailureError, match="Failed to extract model data archive"),
+        cold_serving.serve({name: "x"}),
+    ):
+        raise AssertionError("it was served")
+
+
+def test_the_script_may_come_from_elsewhere(cold_serving: Serving) -> None:
+    cold_serving.store.put("s3://bucket/source.tar.gz", cold_serving.make_archive({"mine.py": ECHO}))
+    with cold_serving.serve(
+        {"weights.txt": "1"}, SAGEMAKER_PROGRAM="mine.py", SAGEMAKER_SUBMIT_DIRECTORY="s3://bucket/source.tar.gz"
+    ) as running:
+        assert running.invoke(b"x", "text/csv", timeout=TIMEOUT).ok
+
+
+def test_artifacts_may_be_files_below_a_prefix(cold_serving: Serving) -> None:
+    cold_serving.store.put("s3://bucket/model/code/inference.py", ECHO)
+    model = ServedModel(image="python", source=ModelSource("s3://bucket/model/", packed=False))
+    script: Any = model.stage(cold_serving.folder, cold_serving.store)
+    assert script == ("/opt/ml/model/code", "inference.py")
