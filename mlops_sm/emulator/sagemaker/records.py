@@ -152,7 +152,7 @@ def named_record(call: Call, family: Family, name: str) -> Entity:
         AwsError: There is none.
     """
     if name.startswith("arn:"):
-        entity = call.store.by_arn(name)
+        entity = call.named(name)
         if entity is None or entity.parent != family.name:
             raise family.error(family.missing, call, name)
         return entity

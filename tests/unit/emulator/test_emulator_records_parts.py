@@ -402,3 +402,5 @@ def test_records_of_a_region_are_not_those_of_another(account: Any) -> None:
     assert other.list_hubs()["HubSummaries"] == []
     arn = other.create_hub(HubName="hub", HubDescription="theirs")["HubArn"]
     assert arn == "arn:aws:sagemaker:eu-west-1:123456789012:hub/hub"
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        account.sagemaker.describe_hub(HubName=arn)
