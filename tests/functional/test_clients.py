@@ -125,6 +125,13 @@ def test_jobs_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.sdk
+def test_tuning_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
+    found = last_json(run(sys.executable, str(CLIENTS / "sdk_v3_tuner.py"), role, BUCKET, str(tmp_path)))
+    assert found.pop("score") == pytest.approx(found.pop("objective"), rel=1e-6)
+    assert found == {"status": "Completed", "completed": 6, "best": True}
+
+
+@pytest.mark.sdk
 def test_batch_transform_of_the_plain_sdk(run: Run, role: str) -> None:
     output = run(sys.executable, str(CLIENTS / "sdk_v3_transform.py"), role, BUCKET)
     assert last_json(output) == {"status": "Completed", "rows": ["1,3.0", "2,6.0"]}
