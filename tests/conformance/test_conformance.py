@@ -1,12 +1,15 @@
 """Every case, found by walking the folder, ends as written in its ``expected.json`` on every executor.
 
-A case is a definition, the objects its jobs read (bucket ``conformance``), and what each of its runs must leave.
+A case is a definition, the objects its jobs read (bucket ``conformance``), and what each of its runs must leave. It may
+have functions (``functions/NAME.py`` with a ``handler``), and queues with the function that takes their messages.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ def test_case(case: Path, account: LocalAccount) -> None:
     for path in sorted((case / "objects").rglob("*")):
         if path.is_file():
             s3.put_object(Bucket=BUCKET, Key=str(path.relative_to(case / "objects")), Body=path.read_bytes())
+    create_functions(case, account)
     sagemaker.create_model_package_group(ModelPackageGroupName="conformance")
     sagemaker.create_pipeline(
         PipelineName=case.name, PipelineDefinition=(case / "definition.json").read_text(), RoleArn=ROLE
@@ -50,6 +54,29 @@ def test_case(case: Path, account: LocalAccount) -> None:
         }
         for key, content in expected["objects"].items():
             assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() == content
+
+
+def create_functions(case: Path, account: LocalAccount) -> None:
+    """Create the case's functions and the queues that call them."""
+    functions = account.client("lambda")
+    for path in sorted((case / "functions").glob("*.py")):
+        account.ensure_role(ROLE)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.write(path, "index.py")
+        functions.create_function(
+            FunctionName=path.stem,
+            Runtime="python3.12",
+            Role=ROLE,
+            Handler="index.handler",
+            Code={"ZipFile": packed.getvalue()},
+            Timeout=60,
+        )
+    more = case / "case.json"
+    for queue, function in (json.loads(more.read_text())["queues"] if more.exists() else {}).items():
+        account.client("sqs").create_queue(QueueName=queue)
+        arn = f"arn:aws:sqs:{account.region}:{account.account_id}:{queue}"
+        functions.create_event_source_mapping(EventSourceArn=arn, FunctionName=function)
 
 
 def run(account: LocalAccount, pipeline: str, parameters: dict[str, str]) -> dict[str, Any]:
