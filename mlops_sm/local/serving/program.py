@@ -8,6 +8,7 @@ either side sends a length of a JSON head, a length of a body, the head, the bod
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import signal
@@ -53,6 +54,10 @@ def _start(model_dir: str, code_dir: str, program: str, told: int) -> int:
         return pid
     code = 1
     try:
+        # Whole lines: several processes write to one log.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True, write_through=False)
         # Beside this file in the job.
         invoke = importlib.import_module("serving_script").load(model_dir, code_dir, program)
         owner = socket.socket(socket.AF_UNIX)
