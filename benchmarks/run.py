@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bench_engine, bench_executions, bench_keep, bench_run, bench_server, bench_start, bench_transform
+from benchmarks import (
+    bench_engine,
+    bench_executions,
+    bench_keep,
+    bench_run,
+    bench_server,
+    bench_start,
+    bench_transform,
+    bench_tuning,
+)
 from benchmarks.measure import Row
 
 
 def main() -> int:
     """Measure and print; always 0: a bound that does not hold on a busy machine is for a person to judge."""
-    for module in (bench_start, bench_engine, bench_run, bench_executions, bench_server, bench_keep, bench_transform):
+    for module in (
+        bench_start,
+        bench_engine,
+        bench_run,
+        bench_executions,
+        bench_server,
+        bench_keep,
+        bench_transform,
+        bench_tuning,
+    ):
         for row in module.rows():
             show(Row(*row))
     return 0

@@ -177,6 +177,7 @@ def best_model(step: TuningStep) -> Join:
     Raises:
         InputError: It is no tuning step (E338).
     """
+    expect(step, TuningStep, "best_model")
     return top_model(step, 1)
 
 

@@ -81,6 +81,17 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
     "algorithm": [("E340", 'Did you mean "linear-learner"?')],
     "algorithm_is_a_parameter": [("E335", "the algorithm is no text")],
     "algorithm_without_a_version": [("E340", "there are several versions of xgboost give one: ")],
+    "no_ranges": [("E333", "there is nothing to search")],
+    "range_is_the_wrong_way_round": [("E339", 'the range of "eta" begins at 0.5 and ends at 0.1')],
+    "searched_and_fixed": [("E339", '"eta" is both fixed and searched')],
+    "no_such_strategy": [("E339", 'Did you mean "Bayesian"?')],
+    "grid_of_numbers": [("E339", 'the range of "eta" is not categorical')],
+    "grid_with_a_number_of_jobs": [("E339", "a grid has as many jobs as combinations")],
+    "no_number_of_jobs": [("E339", "max_jobs is missing")],
+    "no_jobs_at_all": [("E336", "max_jobs is 0")],
+    "objective_is_not_measured": [("E339", 'the objective "auk" is not one of the metrics Did you mean "auc"?')],
+    "model_of_rank_zero": [("E338", "there is no training of rank 0")],
+    "best_of_a_training": [("E338", "`best_model` takes a TuningStep, not a TrainingStep")],
 }
 
 

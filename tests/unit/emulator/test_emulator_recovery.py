@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,44 @@ def store(tmp_path: Path) -> Any:
 
 def entity(kind: Kind, name: str, status: str = "", **body: Any) -> Entity:
     return Entity(scope=SCOPE, kind=kind, name=name, arn=f"arn:{name}", created=1, modified=1, status=status, body=body)
+
+
+@pytest.mark.parametrize(("status", "end"), [("InProgress", "Failed"), ("Stopping", "Stopped")])
+def test_a_tuning_job_is_closed_with_its_training_jobs(store: Store, status: str, end: str) -> None:
+    started = {"SecondaryStatus": "Training", "SecondaryStatusTransitions": [{"Status": "Training", "StartTime": 1}]}
+    running = entity(
+        Kind.TRAINING_JOB, "search-001-0", status, ObjectiveStatus="Pending", TunedHyperParameters={"x": "1"}, **started
+    )
+    objective = {"Type": "Maximize", "MetricName": "auc", "Value": 0.5}
+    done = entity(
+        Kind.TRAINING_JOB,
+        "search-002-0",
+        "Completed",
+        ObjectiveStatus="Succeeded",
+        TunedHyperParameters={"x": "2"},
+        FinalHyperParameterTuningJobObjectiveMetric=objective,
+        **started,
+    )
+    for child in (running, done):
+        store.add(replace(child, parent="search"))
+    store.add(entity(Kind.TUNING_JOB, "search", status))
+    assert set(close_abandoned(store, 9.0)) == {"arn:search", "arn:search-001-0"}
+    closed = store.by_arn("arn:search")
+    assert closed is not None
+    assert closed.status == end
+    counts = closed.body["TrainingJobStatusCounters"]
+    # The reason of the one that was running is an internal error.
+    assert counts == {
+        "Completed": 1,
+        "InProgress": 0,
+        "RetryableError": 1 if end == "Failed" else 0,
+        "NonRetryableError": 0,
+        "Stopped": 1 if end == "Stopped" else 0,
+    }
+    assert closed.body["ObjectiveStatusCounters"] == {"Succeeded": 1, "Pending": 0, "Failed": 1}
+    assert closed.body["BestTrainingJob"]["TrainingJobName"] == "search-002-0"
+    assert ("FailureReason" in closed.body) is (end == "Failed")
+    assert closed.body["HyperParameterTuningEndTime"] == 9.0
 
 
 @pytest.mark.parametrize(

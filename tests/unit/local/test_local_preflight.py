@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -143,6 +144,51 @@ def test_the_image_of_a_model_matters_when_a_transform_step_uses_it(member: str)
     assert problem.code == "E402"
     assert problem.where.startswith('Steps["Make"] -> Arguments.') and problem.where.endswith("Image")
     assert codes(check(step("Score", StepKind.TRANSFORM, {"ModelName": "there-already"}))) == []
+
+
+def tuning(strategy: str = "Random", **members: Any) -> Step:
+    definition = {**TRAINING, "StaticHyperParameters": TRAINING["HyperParameters"], **members}
+    del definition["HyperParameters"]
+    config = {"Strategy": strategy, "ResourceLimits": {"MaxParallelTrainingJobs": 1}}
+    return step("Tune", StepKind.TUNING, {"HyperParameterTuningJobConfig": config, "TrainingJobDefinition": definition})
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "where"),
+    [
+        ({"AlgorithmSpecification": {"TrainingImage": "1/xgboost:1"}}, "E402", "AlgorithmSpecification.TrainingImage"),
+        ({"StaticHyperParameters": {}}, "E405", "AlgorithmSpecification"),
+        (
+            {"InputDataConfig": [{"DataSource": {"FileSystemDataSource": {"FileSystemId": "f"}}}]},
+            "E404",
+            "InputDataConfig",
+        ),
+    ],
+)
+def test_the_training_jobs_of_a_tuning_step_are_looked_at(members: dict[str, Any], code: str, where: str) -> None:
+    (problem,) = (problem for problem in check(tuning(**members)) if problem.is_error)
+    assert problem.code == code
+    assert f"Arguments.TrainingJobDefinition.{where}" in problem.where
+    (problem,) = (
+        problem
+        for problem in check(step("Tune", StepKind.TUNING, _several(tuning(**members).arguments)))
+        if problem.is_error
+    )
+    assert problem.code == code
+    assert "Arguments.TrainingJobDefinitions[" in problem.where
+
+
+def _several(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    config, definition = arguments["HyperParameterTuningJobConfig"], arguments["TrainingJobDefinition"]
+    return {"HyperParameterTuningJobConfig": config, "TrainingJobDefinitions": [definition]}
+
+
+def test_a_bayesian_search_needs_its_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert codes([problem for problem in check(tuning("Bayesian")) if problem.is_error]) == []
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    (problem,) = (problem for problem in check(tuning("Bayesian"), tuning("Random")) if problem.is_error)
+    assert problem.code == "E414"
+    assert "[tuning]" in problem.fix
 
 
 def test_an_entrypoint_needs_no_program() -> None:

@@ -41,6 +41,17 @@ def test_a_step_job_name_is_the_one_of_awss_events() -> None:
     )
 
 
+@given(step=st.text(alphabet="abcXYZ019-_", min_size=1, max_size=64))
+def test_the_tuning_job_of_a_step_has_a_short_legal_name(step: str) -> None:
+    name = naming.step_tuning_job_name("4r83jejmhorv", step, "xw869y8C4a")
+    assert len(name) <= naming.MAX_TUNING_JOB_NAME
+    assert naming.JOB_NAME.fullmatch(name)
+
+
+def test_the_tuning_job_of_a_step_is_named_as_in_awss_notebooks() -> None:
+    assert naming.step_tuning_job_name("vrcgdqm2k1bk", "HPTuning", "CtJTsjVBPe") == "vrcgdqm2k1bk-HPTunin-CtJTsjVBPe"
+
+
 @pytest.mark.parametrize(
     ("project", "reference", "expected"),
     [("lending", "lending.build", "lending-build"), ("bank", "lending.build", "bank-lending-build"), ("a", "a", "a")],

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from sagemaker.core.model_metrics import ModelMetrics
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
 from sagemaker.core.workflow.parameters import ParameterBoolean, ParameterFloat, ParameterInteger, ParameterString
 from sagemaker.mlops.workflow.fail_step import FailStep
 
@@ -20,6 +21,7 @@ from mlops_sm.builders import (
     algorithm_image,
     at_least,
     at_most,
+    best_model,
     create_model,
     equals,
     evaluation,
@@ -33,7 +35,9 @@ from mlops_sm.builders import (
     quality_gate,
     register_model,
     report_uri,
+    top_model,
     training,
+    tuning,
 )
 from mlops_sm.errors import InputError, Problem
 
@@ -355,6 +359,73 @@ def algorithm_is_a_parameter(ctx: Context) -> None:
 @case
 def algorithm_without_a_version(ctx: Context) -> None:
     algorithm_image(ctx, "xgboost")
+
+
+def a_tuning(ctx: Context, **changed: Any) -> Any:
+    arguments = {
+        "image": "image",
+        "channels": {"train": "s3://bucket/train/"},
+        "ranges": {"eta": ContinuousParameter(0.1, 0.5)},
+        "objective": "auc",
+        "metrics": {"auc": "auc=(.*)"},
+        "max_jobs": 4,
+    } | changed
+    return tuning(ctx, "Tune", **arguments)
+
+
+@case
+def no_ranges(ctx: Context) -> None:
+    a_tuning(ctx, ranges={})
+
+
+@case
+def range_is_the_wrong_way_round(ctx: Context) -> None:
+    a_tuning(ctx, ranges={"eta": ContinuousParameter(0.5, 0.1)})
+
+
+@case
+def searched_and_fixed(ctx: Context) -> None:
+    a_tuning(ctx, hyperparameters={"eta": 0.3})
+
+
+@case
+def no_such_strategy(ctx: Context) -> None:
+    a_tuning(ctx, strategy="Bayes")
+
+
+@case
+def grid_of_numbers(ctx: Context) -> None:
+    a_tuning(ctx, strategy="Grid", max_jobs=None)
+
+
+@case
+def grid_with_a_number_of_jobs(ctx: Context) -> None:
+    a_tuning(ctx, strategy="Grid", ranges={"booster": CategoricalParameter(["a", "b"])})
+
+
+@case
+def no_number_of_jobs(ctx: Context) -> None:
+    a_tuning(ctx, max_jobs=None)
+
+
+@case
+def no_jobs_at_all(ctx: Context) -> None:
+    a_tuning(ctx, max_jobs=0)
+
+
+@case
+def objective_is_not_measured(ctx: Context) -> None:
+    a_tuning(ctx, objective="auk")
+
+
+@case
+def model_of_rank_zero(ctx: Context) -> None:
+    top_model(a_tuning(ctx), 0)
+
+
+@case
+def best_of_a_training(ctx: Context) -> None:
+    best_model(a_training(ctx))
 
 
 def replace_region(ctx: Context, region: str) -> Context:
