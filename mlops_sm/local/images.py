@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from mlops_sm.errors import InputError, Problem, did_you_mean
 
 PYTHON: Final = "python"
-"""The only thing an image can stand for today: the interpreter this package runs in."""
+"""What an image stands for: the interpreter this package runs in."""
+PROGRAMS: Final = "programs"
+"""What an image stands for otherwise: a folder with programs ``train`` and ``serve`` as AWS's contract has them."""
+_PROGRAMS: Final = ("train", "serve")
 
 _PYTHON_REPOSITORIES: Final = (
     "sagemaker-scikit-learn",
@@ -58,14 +63,21 @@ class Image:
     """What an image stands for.
 
     Attributes:
-        kind: ``python``.
+        kind: ``python`` or ``programs``.
         warm: Whether its jobs may fork from a warm worker.
         pattern: The line of the table that matched.
+        programs: The folder of its programs; None when it stands for Python.
     """
 
     kind: str
     warm: bool
     pattern: str
+    programs: Path | None = None
+
+    def program(self, name: str) -> Path | None:
+        """One of its programs, None when it has none of that name."""
+        path = self.programs / name if self.programs is not None else None
+        return path if path is not None and _is_executable(path) else None
 
 
 def repository(image_uri: str) -> str:
@@ -97,10 +109,11 @@ class ImageTable:
                 "E410",
                 f'pyproject.toml -> [tool.mlops_sm.local.images] -> "{pattern}"',
                 f'an image cannot stand for "{target}"',
-                f'Write "{PYTHON}". {did_you_mean(target, [PYTHON])}'.strip(),
+                f'Write "{PYTHON}", or the path of a folder that holds executable programs {" or ".join(_PROGRAMS)}. '
+                f"{did_you_mean(target, [PYTHON])}".strip(),
             )
             for pattern, target in user_table.items()
-            if target != PYTHON
+            if target != PYTHON and not any(_is_executable(Path(target, name)) for name in _PROGRAMS)
         ]
         if problems:
             raise InputError(*problems)
@@ -112,7 +125,9 @@ class ImageTable:
         forms = (image_uri, _without_tag(image_uri), name)
         for pattern, target in self.user:
             if any(fnmatch.fnmatchcase(form, pattern) for form in forms):
-                return Image(kind=target, warm=True, pattern=pattern)
+                if target == PYTHON:
+                    return Image(kind=PYTHON, warm=True, pattern=pattern)
+                return Image(kind=PROGRAMS, warm=False, pattern=pattern, programs=Path(target).absolute())
         for pattern in _PYTHON_REPOSITORIES:
             if fnmatch.fnmatchcase(name, pattern):
                 return Image(kind=PYTHON, warm=True, pattern=pattern)
@@ -136,6 +151,10 @@ class ImageTable:
                 f"\n         {mapping}"
             )
         return Problem("E402", where, what, fix)
+
+
+def _is_executable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
 
 
 def _without_tag(image_uri: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Final, NamedTuple, assert_never
 
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
@@ -35,6 +35,7 @@ def preflight(
     parameters: Mapping[str, Scalar],
     images: ImageTable,
     isolation: Isolation | None = None,
+    handlers: Container[StepKind] = frozenset(),
 ) -> list[Problem]:
     """Everything that this machine refuses (E4xx) or ignores (W4xx), all at once.
 
@@ -43,6 +44,7 @@ def preflight(
         parameters: The execution's parameters, complete.
         images: Which image stands for what.
         isolation: Probed when given and when there is a job to isolate.
+        handlers: Kinds for which the user has handlers.
     """
     scope = Scope(
         parameters=parameters,
@@ -54,7 +56,7 @@ def preflight(
     problems: list[Problem] = []
     ignored: dict[Ignored, list[_Use]] = {}
     for step in definition.walk():
-        if step.kind in UNSUPPORTED:
+        if step.kind in UNSUPPORTED and step.kind not in handlers:
             problems.append(_unsupported(step))
         elif step.kind in FIDELITY:
             problems += _check_job(step, scope, images, ignored)
@@ -161,6 +163,8 @@ def _check_training(
     hyperparameters = arguments.get("HyperParameters") or {}
     environment = arguments.get("Environment") or {}
     has_program = "sagemaker_program" in hyperparameters or "SAGEMAKER_PROGRAM" in environment
+    image = images.find(image_uri) if isinstance(image_uri, str) else None
+    has_program = has_program or (image is not None and image.program("train") is not None)
     if image_uri is not None and not algorithm.get("ContainerEntrypoint") and not has_program:
         yield Problem(
             "E405",
@@ -176,7 +180,8 @@ def _unsupported(step: Step) -> Problem:
         "E403",
         f'{step.path} -> step "{step.name}"',
         f'step "{step.name}" is of type {step.kind}: {UNSUPPORTED[step.kind]}',
-        "Run the pipeline with --env on an AWS account, or leave the step out for the local environment.",
+        "Run the pipeline with --env on an AWS account, or name a function that stands in for it:"
+        f'\n         [tool.mlops_sm.local.handlers]\n         {step.kind} = "module:function"',
     )
 
 

@@ -218,7 +218,13 @@ def _local_settings(table: object, path: Path, problems: list[Problem]) -> Local
                     "E105", f"{path} [tool.mlops_sm.local.images]", f'image "{image}" stands for {stands_for!r}', fix
                 )
             )
-    return LocalSettings(images=images)
+    # What is no name is the path of a folder, relative to this file.
+    return LocalSettings(
+        images={
+            image: str(path.parent / stands_for) if isinstance(stands_for, str) and "/" in stands_for else stands_for
+            for image, stands_for in images.items()
+        }
+    )
 
 
 def _environment_tables(tables: object, path: Path, problems: list[Problem]) -> dict[str, Mapping[str, Any]]:

@@ -152,11 +152,14 @@ class _Transform:
         image = self.site.images.find(model.image)
         if image is None:
             raise JobFailureError(f"ClientError: {self.site.images.refusal(model.image, 'ModelName').what}")
-        script = model.stage(folder, self.site.store)
+        program = image.program("serve")
+        if image.programs is not None and program is None:
+            raise JobFailureError(f"ClientError: image {model.image} cannot serve: {image.programs} has no serve")
+        script = model.stage(folder, self.site.store, program=program)
         environment = job_environment(
             {**model.environment, **plan.variables, **plan.environment},
             region=self.site.region,
-            endpoint_url=self.site.endpoint_url(network=plan.network),
+            endpoint_url=self.site.endpoint_url(network=plan.network and program is None),
             account_id=self.site.account_id,
             parallel_jobs=self.site.warm.parallel_jobs,
         )
@@ -168,6 +171,7 @@ class _Transform:
                 workers=min(plan.concurrency, os.cpu_count() or 1),
                 network=plan.network,
                 warm=image.warm,
+                program=program,
                 is_stopped=self.job.stop.is_set,
             )
         except NotHealthyError as error:

@@ -66,7 +66,8 @@ def _run(
     run.on_status("Downloading", "Downloading input data")
     _download(request, run, folder)
     script = ScriptMode.of(request.get("HyperParameters") or {}, request.get("Environment") or {})
-    entrypoint = algorithm.get("ContainerEntrypoint")
+    # What the image's own program makes of a script is its affair.
+    entrypoint = algorithm.get("ContainerEntrypoint") or _image(algorithm, site).program("train")
     if not entrypoint and script is not None:
         script.stage(folder, site.store)
     command = _command(request, arn, run, None if entrypoint else script)
@@ -156,6 +157,8 @@ def _command(request: Mapping[str, Json], arn: str, run: JobRun, script: ScriptM
             requested["PYTHONPATH"] = f"{CODE}:{requested['PYTHONPATH']}"
     elif algorithm.get("ContainerEntrypoint"):
         argv, cwd = (*algorithm["ContainerEntrypoint"], *(algorithm.get("ContainerArguments") or [])), SCRATCH
+    elif (program := _image(algorithm, site).program("train")) is not None:
+        argv, cwd = (str(program),), SCRATCH
     else:
         raise JobFailureError(
             "ClientError: the request has neither ContainerEntrypoint nor the hyperparameter sagemaker_program, and "

@@ -42,8 +42,13 @@ class ServedModel:
     source: ModelSource | None
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def stage(self, folder: JobFolder, store: ObjectStore) -> Script:
+    def stage(self, folder: JobFolder, store: ObjectStore, *, program: Path | None = None) -> Script:
         """Put the artifacts and the script into a folder.
+
+        Args:
+            folder: The server's.
+            store: S3.
+            program: The image's own ``serve``, which needs no script.
 
         Raises:
             JobFailureError: They are not there, not a safe archive, or need packages that are not installed.
@@ -52,6 +57,8 @@ class ServedModel:
         model.mkdir()
         if self.source is not None:
             _unpack(self.source, model, folder, store)
+        if program is not None:
+            return Script(_CODE, "")
         script = self._script(folder, store)
         requirements = folder.inside(script.folder) / "requirements.txt"
         missing = unsatisfied(requirements) if requirements.is_file() else []
@@ -119,3 +126,4 @@ def copy_programs(scratch: Path) -> None:
     target.mkdir()
     shutil.copyfile(here / "program.py", target / "serve.py")
     shutil.copyfile(here / "script.py", target / "serving_script.py")
+    shutil.copyfile(here / "forward.py", target / "forward.py")

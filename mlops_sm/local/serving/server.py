@@ -25,6 +25,7 @@ from mlops_sm.local.serving.program import LENGTHS
 from mlops_sm.local.site import Site
 
 _PROGRAM: Final = f"{SCRATCH}/serving/serve.py"
+_FORWARD: Final = f"{SCRATCH}/serving/forward.py"
 _PEER: Final = struct.Struct("3i")
 _STARTUP_SECONDS: Final = 240.0
 """A container has four minutes to become healthy ("Custom Inference Code with Hosting Services", health checks)."""
@@ -86,6 +87,7 @@ class Server:
         workers: int = 1,
         network: bool = True,
         warm: bool = True,
+        program: Path | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Running:
         """Start a server on a staged model and wait until it is healthy.
@@ -96,6 +98,7 @@ class Server:
             workers: How many processes load the model; so many invocations run at once.
             network: Whether it reaches the machine's network.
             warm: Whether a fork of a warm worker may run it.
+            program: The image's own ``serve``; it listens on port 8080 of a network of its own.
             is_stopped: Whether somebody gave up waiting.
 
         Raises:
@@ -104,7 +107,9 @@ class Server:
         """
         copy_programs(self.folder.scratch)
         running = Running(_listen(self.folder.scratch), workers)
-        argv = ("python3", _PROGRAM, str(workers), MODEL, script.folder, script.program)
+        argv: tuple[str, ...] = ("python3", _PROGRAM, str(workers), MODEL, script.folder, script.program)
+        if program is not None:
+            argv = ("python3", _FORWARD, str(workers), str(program))
         try:
             with self.log.open("ab") as log:
                 launch = Launch(
@@ -113,7 +118,7 @@ class Server:
                     scratch=self.folder.scratch,
                     hosts=self.folder.hosts,
                     environment=environment,
-                    network=network,
+                    network=network and program is None,
                     log=log.fileno(),
                     read_only=(MODEL,),
                 )

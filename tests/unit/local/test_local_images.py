@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from mlops_sm.errors import InputError
-from mlops_sm.local.images import BUILT_IN_ALGORITHMS, ImageTable, repository
+from mlops_sm.local.images import BUILT_IN_ALGORITHMS, PROGRAMS, ImageTable, repository
 
 AWS = "683313688378.dkr.ecr.us-east-1.amazonaws.com/"
 CHINA = "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/"
@@ -77,3 +78,14 @@ def test_every_bad_line_is_named() -> None:
         ImageTable.of({"a": "pyton", "b": "python", "c": "docker"})
     assert [problem.code for problem in refused.value.problems] == ["E410", "E410"]
     assert 'Did you mean "python"?' in refused.value.problems[0].fix
+
+
+def test_an_image_may_stand_for_a_folder_of_programs(tmp_path: Path) -> None:
+    serve = tmp_path / "serve"
+    serve.write_text("#!/bin/sh\n")
+    with pytest.raises(InputError):
+        ImageTable.of({"mine": str(tmp_path)})
+    serve.chmod(0o755)
+    image = ImageTable.of({"mine": str(tmp_path)}).find("1.dkr.ecr.us-east-1.amazonaws.com/mine:1")
+    assert image is not None
+    assert (image.kind, image.warm, image.program("serve"), image.program("train")) == (PROGRAMS, False, serve, None)

@@ -211,3 +211,72 @@ def test_artifacts_may_be_files_below_a_prefix(cold_serving: Serving) -> None:
     model = ServedModel(image="python", source=ModelSource("s3://bucket/model/", packed=False))
     script: Any = model.stage(cold_serving.folder, cold_serving.store)
     assert script == ("/opt/ml/model/code", "inference.py")
+
+
+SERVE = """#!/usr/bin/env python3
+import http.server, json, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.answer(200 if self.path == "/ping" else 404, b"")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        model = open("/opt/ml/model/weights.txt").read()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        told = [sys.argv[1:], self.path, model, body.decode(), headers["content-type"], headers.get("accept")]
+        self.answer(400 if body == b"bad" else 200, json.dumps(told).encode())
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        print("asked", arguments[1])
+
+http.server.HTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"""
+
+
+def program(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "serve"
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def test_two_programs_of_ones_own_serve_on_the_same_port(cold_serving: Serving, tmp_path: Path) -> None:
+    serving, serve = cold_serving, program(tmp_path, SERVE)
+    running = []
+    try:
+        for number in ("1", "2"):
+            serving.store.put(f"s3://bucket/{number}.tar.gz", serving.make_archive({"weights.txt": number}))
+            folder = JobFolder.create(serving.site.jobs, f"server-{number}")
+            model = ServedModel(image="mine", source=ModelSource(f"s3://bucket/{number}.tar.gz"))
+            script = model.stage(folder, serving.store, program=serve)
+            environment = job_environment({}, region="us-east-1", endpoint_url=None)
+            server = Server(site=serving.site, folder=folder, log=folder.log)
+            running.append(server.start(script, environment, program=serve))
+        for number, each in zip(("1", "2"), running, strict=True):
+            answer = each.invoke(b"1,2", "text/csv", "application/json", timeout=TIMEOUT)
+            told = [[], "/invocations", number, "1,2", "text/csv", "application/json"]
+            assert json.loads(answer.body) == told
+            assert answer.content_type == "application/json"
+            assert each.invoke(b"bad", "text/csv", timeout=TIMEOUT).status == 400
+    finally:
+        for each in running:
+            each.stop()
+
+
+def test_a_program_that_ends_is_not_healthy(cold_serving: Serving, tmp_path: Path) -> None:
+    serve = program(tmp_path, "#!/bin/sh\necho no weights; exit 3\n")
+    script = ServedModel(image="mine", source=None).stage(cold_serving.folder, cold_serving.store, program=serve)
+    server = Server(site=cold_serving.site, folder=cold_serving.folder, log=cold_serving.folder.log)
+    environment = job_environment({}, region="us-east-1", endpoint_url=None)
+    with pytest.raises(NotHealthyError, match="no weights"):
+        server.start(script, environment, program=serve)

@@ -7,10 +7,12 @@ import json
 import tarfile
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlops_sm.local.images import ImageTable
 from mlops_sm.local.jobs import JobStatus, Metric
 
 NAMES = "import pandas, os, sys\n"
@@ -390,3 +392,15 @@ class Recorder(list[tuple[str, str]]):
         super().append(item)
         if item[0] == "Training":
             self._started.set()
+
+
+def test_the_images_own_program_trains(site: Any, store: Any, make_bench: Any, tmp_path: Path) -> None:
+    program = tmp_path / "train"
+    program.write_text(
+        '#!/bin/sh\ncp /opt/ml/input/config/hyperparameters.json "/opt/ml/model/own.json"\necho loss=1.5\n'
+    )
+    program.chmod(0o755)
+    bench = make_bench(replace(site, images=ImageTable.of({"mine": str(tmp_path)})), store)
+    outcome = bench.train({"train.py": "raise SystemExit(3)"}, algorithm={"TrainingImage": "1.dkr.x/mine:1"})
+    assert outcome.status == "Completed", outcome.failure_reason
+    assert bench.log() == "loss=1.5\n"

@@ -1,0 +1,96 @@
+"""The program of a server that is a program of the user's: starts its ``serve``, hands requests on over HTTP.
+
+Copied into the job beside `program`; imports nothing of this package. The container contract is AWS's: ``serve``
+listens on port 8080, GET /ping says that it is healthy, POST /invocations answers ("Custom Inference Code with Hosting
+Services" and "... with Batch Transform"). The job has a network of its own, so that the port is always free.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Final
+
+_PORT: Final = 8080
+_OWNER: Final = "/opt/mlops-sm/serving.sock"
+_PING_SECONDS: Final = 2.0
+"""A container has two seconds to answer a ping (the same page)."""
+_BETWEEN_PINGS: Final = 0.05
+_OK: Final = 200
+_BAD_GATEWAY: Final = 502
+
+
+def main(workers: int, serve: str) -> int:
+    """Run the user's program until it ends; so many requests are handed on at once."""
+    environment = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(_PORT)}
+    process = subprocess.Popen([serve], env=environment)  # noqa: S603 - running it is the purpose
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    threading.Thread(target=_connect, args=(workers, process), daemon=True).start()
+    return process.wait() or 1
+
+
+def _connect(workers: int, process: subprocess.Popen[bytes]) -> None:
+    """Tell the owner that the program is healthy, by connecting to it."""
+    while not _is_healthy():
+        if process.poll() is not None:
+            return
+        time.sleep(_BETWEEN_PINGS)
+    for _ in range(workers):
+        owner = socket.socket(socket.AF_UNIX)
+        owner.connect(_OWNER)
+        threading.Thread(target=_forward, args=(owner,), daemon=True).start()
+
+
+def _is_healthy() -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", _PORT, timeout=_PING_SECONDS)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == _OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _forward(owner: socket.socket) -> None:
+    # Beside this file in the job.
+    wire = importlib.import_module("serve")
+    connection = http.client.HTTPConnection("127.0.0.1", _PORT)
+    while lengths := wire.receive(owner, wire.LENGTHS.size):
+        head_size, body_size = wire.LENGTHS.unpack(lengths)
+        head = json.loads(wire.receive(owner, head_size))
+        body = wire.receive(owner, body_size)
+        try:
+            status, content_type, answer = _ask(connection, head, body)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            status, content_type, answer = _BAD_GATEWAY, "text/plain", f"{type(error).__name__}: {error}".encode()
+        wire.send(owner, {"status": status, "content_type": content_type}, answer)
+
+
+def _ask(connection: http.client.HTTPConnection, head: dict[str, Any], body: bytes) -> tuple[int, str, bytes]:
+    headers = {"Content-Type": head["content_type"], "Accept": head["accept"], **head["attributes"]}
+    given = {name: value for name, value in headers.items() if value is not None}
+    for left in (1, 0):
+        try:
+            connection.request("POST", "/invocations", body, given)
+            response = connection.getresponse()
+            break
+        except (ConnectionError, http.client.RemoteDisconnected):
+            # A connection that was kept open may have been closed at the other end meanwhile.
+            connection.close()
+            if not left:
+                raise
+    return response.status, response.headers.get("Content-Type") or "application/octet-stream", response.read()
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
