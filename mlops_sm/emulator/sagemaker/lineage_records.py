@@ -26,8 +26,9 @@ from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 
 _log = logging.getLogger(__name__)
 
-_JOBS: Final = ("ProcessingJob", "TrainingJob", "TransformJob")
-"""Members of a step's metadata that name a job with a trial component."""
+_JOBS: Final = ("ProcessingJob", "TrainingJob", "TransformJob", "TuningJob")
+"""Members of a step's metadata that name a job with a trial component, or with training jobs that have one."""
+_EXECUTION_TAG: Final = "sagemaker:pipeline-execution-arn"
 _MAX_NAME: Final = 120
 _AUTOMATIC: Final[Mapping[str, Json]] = {"Automatic": True}
 """Does not count for the limits of what clients create."""
@@ -67,13 +68,25 @@ class LineageRecorder:
         arn = next((metadata[name]["Arn"] for name in _JOBS if name in metadata), None)
         if arn is None:
             return
-        tags = {"sagemaker:pipeline-execution-arn": execution, "sagemaker:pipeline-step-name": body["StepName"]}
+        tags = {_EXECUTION_TAG: execution, "sagemaker:pipeline-step-name": body["StepName"]}
         self._store.put_tags(arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+        jobs = [arn]
+        if "TuningJob" in metadata:
+            tuning_job = self._store.by_arn(arn)
+            if tuning_job is not None:
+                # Those that it has started by now; later ones find the tag.
+                children = self._store.select(tuning_job.scope, Kind.TRAINING_JOB, parent=tuning_job.name)
+                jobs = [child.arn for child in children]
+        for job in jobs:
+            self._join_execution(job, execution, body["StartTime"])
+
+    def _join_execution(self, job: str, execution: str, now: float) -> None:
+        """Make a job's component part of an execution's trial."""
         owner = self._store.by_arn(execution)
         name = (owner.body.get("PipelineExperimentConfig") or {}).get("TrialName") if owner is not None else None
         if owner is not None and name is not None:
-            for made in self._store.select(owner.scope, Kind.TRIAL_COMPONENT, parent=arn):
-                self._graph.join_trial(entity_arn(owner.scope, Kind.TRIAL, name), made.arn, body["StartTime"])
+            for made in self._store.select(owner.scope, Kind.TRIAL_COMPONENT, parent=job):
+                self._graph.join_trial(entity_arn(owner.scope, Kind.TRIAL, name), made.arn, now)
 
     def _record(self, before: Entity | None, after: Entity) -> None:
         match after.kind:
@@ -150,6 +163,9 @@ class LineageRecorder:
             self._metrics.forget(made.arn)
             self._store.save(made)
         self._join_trial(job, made)
+        for tag in self._store.tags(job.body["TuningJobArn"]) if "TuningJobArn" in job.body else ():
+            if tag["Key"] == _EXECUTION_TAG:
+                self._join_execution(job.arn, tag["Value"], job.created)
 
     def _job_changed(self, job: Entity) -> None:
         facts = facts_of(job)
