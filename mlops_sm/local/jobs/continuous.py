@@ -1,4 +1,4 @@
-"""Outputs that go to S3 while the job still runs: S3UploadMode Continuous."""
+"""What goes to S3 while the job still runs: outputs with S3UploadMode Continuous, and checkpoints."""
 
 from __future__ import annotations
 

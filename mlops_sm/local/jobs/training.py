@@ -14,6 +14,7 @@ from mlops_sm.local.images import Image
 from mlops_sm.local.isolation.layer import ML, SCRATCH
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending, run_command
+from mlops_sm.local.jobs.continuous import ContinuousUpload
 from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus, Metric
@@ -73,13 +74,14 @@ def _run(
     command = _command(request, arn, run, None if entrypoint else script)
     run.check_stop()
     run.on_status("Training", "Training image download completed. Training in progress.")
-    ending = run_command(command, folder, site, stop=run.stop, scanner=scanner)
+    with ContinuousUpload(site.store, _checkpoint_folders(request, folder)) as checkpoints:
+        ending = run_command(command, folder, site, stop=run.stop, scanner=scanner)
     if ending.cause in {Cause.STOPPED, Cause.TIMED_OUT}:
         run.on_status("Stopping", "Stopping the training job")
     status, reason = _verdict(ending, folder, None if entrypoint else script)
     model = None
     try:
-        _save_checkpoints(request, site, folder)
+        checkpoints.finish()
         if status is not JobStatus.FAILED:
             run.on_status("Uploading", "Uploading generated training model")
             model = _upload(request["OutputDataConfig"], run, folder)
@@ -217,10 +219,9 @@ def _checkpoints(config: Mapping[str, Json], folder: JobFolder) -> Path:
     return folder.inside(config.get("LocalPath") or f"{ML}/checkpoints")
 
 
-def _save_checkpoints(request: Mapping[str, Json], site: Site, folder: JobFolder) -> None:
+def _checkpoint_folders(request: Mapping[str, Json], folder: JobFolder) -> list[tuple[Path, str]]:
     config = request.get("CheckpointConfig")
-    if config is not None:
-        upload(site.store, _checkpoints(config, folder), config["S3Uri"])
+    return [] if config is None else [(_checkpoints(config, folder), config["S3Uri"])]
 
 
 def _upload(config: Mapping[str, Json], run: JobRun, folder: JobFolder) -> str:

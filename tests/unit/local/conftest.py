@@ -168,6 +168,32 @@ def bench(site: Site, store: MemoryStore) -> Bench:
     return Bench(site, store)
 
 
+class WatchingStore(MemoryStore):
+    """An S3 that puts a file before the running job as soon as an object is there."""
+
+    def __init__(self, bucket: str, wanted: str, sign: Path) -> None:
+        super().__init__(bucket)
+        self._wanted = wanted
+        self._sign = sign
+
+    def store(self, source: Path, bucket: str, key: str) -> None:
+        """Make a file the content of an object."""
+        super().store(source, bucket, key)
+        if key == self._wanted:
+            self._sign.touch()
+
+
+@pytest.fixture
+def watching(site: Site) -> Callable[[str, str], tuple[Bench, WatchingStore]]:
+    """Makes a bench that puts a file before the running job, below /opt/ml, as soon as a key is in its bucket."""
+
+    def make(wanted: str, sign: str) -> tuple[Bench, WatchingStore]:
+        store = WatchingStore("bucket", wanted, site.jobs / "job/ml" / sign)
+        return Bench(replace(site, store=store), store), store
+
+    return make
+
+
 @pytest.fixture
 def make_bench() -> type[Bench]:
     """Makes what runs jobs at another site."""

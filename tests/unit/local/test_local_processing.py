@@ -18,7 +18,6 @@ import pytest
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.jobs import JobStatus, log_path
 from mlops_sm.local.site import Site
-from mlops_sm.testing.stores import MemoryStore
 
 OUT = "/opt/ml/processing/output"
 
@@ -130,21 +129,6 @@ def test_app_managed_data_is_left_to_the_container(bench: Any, store: Any) -> No
     assert bench.log() == "False\n"
 
 
-class WatchingStore(MemoryStore):
-    """An S3 that puts a file before the running job as soon as an object is there."""
-
-    def __init__(self, bucket: str, wanted: str) -> None:
-        super().__init__(bucket)
-        self._wanted = wanted
-        self.sign: Path | None = None
-
-    def store(self, source: Path, bucket: str, key: str) -> None:
-        """Make a file the content of an object."""
-        super().store(source, bucket, key)
-        if key == self._wanted and self.sign is not None:
-            self.sign.touch()
-
-
 _UNTIL_SEEN = f"""
 import os, sys, time
 open('{OUT}/a', 'w').write('x')
@@ -158,11 +142,9 @@ sys.exit(int(sys.argv[1]))
 
 @pytest.mark.parametrize(("code", "status"), [("0", JobStatus.COMPLETED), ("1", JobStatus.FAILED)])
 def test_continuous_outputs_are_uploaded_while_the_job_runs_and_however_it_ends(
-    site: Site, make_bench: Any, code: str, status: JobStatus
+    watching: Any, code: str, status: JobStatus
 ) -> None:
-    store = WatchingStore("bucket", "out/a")
-    bench = make_bench(replace(site, store=store), store)
-    store.sign = site.jobs / "job/ml/processing/sign"
+    bench, store = watching("out/a", "processing/sign")
     outcome = bench.process(_UNTIL_SEEN, arguments=[code], outputs=[output(mode="Continuous")])
     assert outcome.status is status
     assert store.get("s3://bucket/out/a") == b"x"

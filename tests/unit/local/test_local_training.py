@@ -238,6 +238,22 @@ raise SystemExit(1)
     assert store.get("s3://bucket/checkpoints/2.ckpt") == b"two"
 
 
+def test_checkpoints_are_in_s3_while_the_job_trains(watching: Any) -> None:
+    bench, store = watching("checkpoints/1.ckpt", "checkpoints/sign")
+    script = """
+import os, time
+open("/opt/ml/checkpoints/1.ckpt", "w").write("one")
+give_up = time.monotonic() + 60
+while not os.path.exists("/opt/ml/checkpoints/sign") and time.monotonic() < give_up:
+    time.sleep(0.05)
+print(os.path.exists("/opt/ml/checkpoints/sign"))
+"""
+    outcome = bench.train({"train.py": script}, CheckpointConfig={"S3Uri": "s3://bucket/checkpoints"})
+    assert outcome.status is JobStatus.COMPLETED
+    assert bench.log() == "True\n", "the job saw its checkpoint in S3"
+    assert store.get("s3://bucket/checkpoints/1.ckpt") == b"one"
+
+
 def test_checkpoints_may_start_from_nothing_in_a_folder_of_their_own(bench: Any, store: Any) -> None:
     config = {"S3Uri": "s3://bucket/new", "LocalPath": "/opt/ml/state"}
     outcome = bench.train({"train.py": "open('/opt/ml/state/a', 'w')"}, CheckpointConfig=config)
