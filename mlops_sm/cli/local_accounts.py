@@ -84,6 +84,7 @@ def open_embedded(state: Path, project: Project, environment: Environment, warm:
     try:
         from mlops_sm.emulator import LocalAccount  # noqa: PLC0415 - an extra; AWS environments do without it
         from mlops_sm.local.isolation.linux import NamespaceIsolation  # noqa: PLC0415 - as above
+        from mlops_sm.local.user_handlers import UserHandlers  # noqa: PLC0415 - as above
     except ModuleNotFoundError as err:
         raise RefusedError(
             Problem(
@@ -99,6 +100,7 @@ def open_embedded(state: Path, project: Project, environment: Environment, warm:
         account_id=environment.account,
         region=environment.region,
         images=project.local.images,
+        handlers=UserHandlers.of(project.local.handlers, project.root),
         isolation=isolation,
         warm=warm,
     )
@@ -185,9 +187,11 @@ def _preflight(
 ) -> Callable[[Definition, Mapping[str, Scalar]], Sequence[Problem]]:
     from mlops_sm.local.images import ImageTable  # noqa: PLC0415 - most commands need no account
     from mlops_sm.local.preflight import preflight  # noqa: PLC0415 - as above
+    from mlops_sm.local.user_handlers import UserHandlers  # noqa: PLC0415 - as above
 
     images = ImageTable.of(project.local.images)
-    return lambda definition, parameters: preflight(definition, parameters, images, isolation)
+    handlers = UserHandlers.of(project.local.handlers, project.root)
+    return lambda definition, parameters: preflight(definition, parameters, images, isolation, handlers)
 
 
 def _log(jobs: Path, job: Job) -> str:

@@ -53,6 +53,7 @@ from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
+from mlops_sm.local.user_handlers import UserHandlers
 from mlops_sm.local.warm import WarmWorkers
 from mlops_sm.operations.clients import UNCONFIGURED
 from mlops_sm.operations.resources import FULL_ACCESS, POLICY_NAME, TRUST
@@ -115,6 +116,7 @@ class LocalAccount:
         account_id: str = naming.LOCAL_ACCOUNT_ID,
         region: str = naming.DEFAULT_REGION,
         images: Mapping[str, str] | None = None,
+        handlers: UserHandlers | None = None,
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[int], str] = random_id,
         isolation: Isolation | None = None,
@@ -129,6 +131,7 @@ class LocalAccount:
             account_id: The account's 12 digits.
             region: Of clients that name none.
             images: Lines of the image table, e.g. ``{"my-image": "python"}``.
+            handlers: Functions of the user that stand in for kinds of steps that do not run here.
             clock: The time that is reported, timezone-aware: a clock, or what a clock of its own goes by. By how much
                 the account was advanced before is added to it.
             new_id: So many random characters of [a-z0-9].
@@ -170,6 +173,7 @@ class LocalAccount:
                 isolation=isolation or NamespaceIsolation(),
                 warm=warm,
                 images=table,
+                handlers=handlers or UserHandlers(),
                 clock=time,
                 endpoint=endpoint.serve,
             )
@@ -348,6 +352,7 @@ def _control_plane(
         callbacks,
         clock=sites.clock,
         new_id=new_id,
+        handlers=sites.handlers,
     )
     service = Service(
         store=store,
@@ -355,7 +360,9 @@ def _control_plane(
         jobs=jobs,
         executions=executions,
         callbacks=callbacks,
-        preflight=lambda definition, values: preflight(definition, values, sites.images, sites.isolation),
+        preflight=lambda definition, values: preflight(
+            definition, values, sites.images, sites.isolation, sites.handlers
+        ),
         clock=sites.clock,
         new_id=new_id,
     )

@@ -32,6 +32,7 @@ from mlops_sm.local.handlers import (
     recall,
 )
 from mlops_sm.local.site import ObjectStore, StoreError
+from mlops_sm.local.user_handlers import UserHandlers
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Executions:
         callbacks: Knows the steps that wait for an answer.
         clock: The time, timezone-aware.
         new_id: So many random characters.
+        handlers: The user's, for kinds of steps that do not run here.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Executions:
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[int], str],
+        handlers: UserHandlers,
     ) -> None:
         self.store = store
         self.objects = objects
@@ -99,6 +102,7 @@ class Executions:
         self.callbacks = callbacks
         self.clock = clock
         self.new_id = new_id
+        self.handlers = handlers
         self.cache = StepCache(store, clock)
         self._lock = threading.Lock()
         self._running: dict[str, _Execution] = {}
@@ -401,6 +405,7 @@ class _Execution:
                     upstream=upstream,
                 ),
                 record,
+                owner.handlers,
             )
         except Exception as error:
             result = StepResult(outcome=Failed(_failure(f"step {step.name}", error)))

@@ -14,6 +14,7 @@ from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.jobs import log_path
 from mlops_sm.local.site import Site
+from mlops_sm.local.user_handlers import UserHandlers
 from mlops_sm.local.warm import WarmWorkers
 
 
@@ -28,6 +29,7 @@ class Sites:
         isolation: Gives jobs their own /opt/ml.
         warm: Runs Python jobs.
         images: Which image stands for what.
+        handlers: The user's, for kinds of steps that do not run here.
         clock: The time.
         endpoint: Says where jobs reach the account.
     """
@@ -38,6 +40,7 @@ class Sites:
     isolation: Isolation
     warm: WarmWorkers
     images: ImageTable
+    handlers: UserHandlers
     clock: Clock
     endpoint: Callable[[], str]
     _sites: dict[Scope, Site] = field(default_factory=dict)

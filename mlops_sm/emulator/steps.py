@@ -26,6 +26,7 @@ from mlops_sm.local.handlers import (
     StepRun,
     StopSignal,
 )
+from mlops_sm.local.user_handlers import UserHandlers
 
 _METADATA: Final[Mapping[str, tuple[str, str]]] = {
     "CreateProcessingJob": ("ProcessingJob", "ProcessingJobArn"),
@@ -186,12 +187,13 @@ class RecordingControl:
             yield wait
 
 
-def run_step(run: StepRun, record: StepRecord) -> StepResult:
+def run_step(run: StepRun, record: StepRecord, handlers: UserHandlers) -> StepResult:
     """Run a step's handler until an attempt succeeds or no retry policy asks for another; the record is kept."""
+    handle = handlers.run if run.step.kind in handlers else HANDLERS[run.step.kind]
     began = time.monotonic()
     attempt = 1
     while True:
-        result = HANDLERS[run.step.kind](run)
+        result = handle(run)
         delay = _delay(run.step, result.outcome, attempt, time.monotonic() - began)
         if delay is None:
             return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,7 +25,9 @@ STANDALONE: Final = "standalone"
 """The name of the project that stands in where there is none."""
 
 _PROJECT_KEYS: Final = ("name", "environments", "local")
-_LOCAL_KEYS: Final = ("images",)
+# A function in a module, e.g. pipelines.stand_ins:run_emr.
+_FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_LOCAL_KEYS: Final = ("images", "handlers")
 _SETTINGS: Final = tuple(f for f in Environment.model_fields if f not in {"name", "provenance"})
 _FROM_VARIABLES: Final = (
     "account",
@@ -223,8 +226,23 @@ def _local_settings(table: object, path: Path, problems: list[Problem]) -> Local
         images={
             image: str(path.parent / stands_for) if isinstance(stands_for, str) and "/" in stands_for else stands_for
             for image, stands_for in images.items()
-        }
+        },
+        handlers=_handlers(table.get("handlers", {}), path, problems),
     )
+
+
+def _handlers(table: object, path: Path, problems: list[Problem]) -> Mapping[str, str]:
+    """The functions that stand in for steps."""
+    if not isinstance(table, dict):
+        problems.append(_not_a_table(f"{path} [tool.mlops_sm.local]", "handlers", table))
+        return {}
+    for kind, target in table.items():
+        if not isinstance(target, str) or _FUNCTION.fullmatch(target) is None:
+            fix = f'Write {kind} = "module:function" for the function that stands in for such steps.'
+            problems.append(
+                Problem("E105", f"{path} [tool.mlops_sm.local.handlers]", f"{kind} is handled by {target!r}", fix)
+            )
+    return table
 
 
 def _environment_tables(tables: object, path: Path, problems: list[Problem]) -> dict[str, Mapping[str, Any]]:

@@ -20,9 +20,11 @@ class LocalSettings:
 
     Attributes:
         images: Container images of the user and what each stands for, by image URI.
+        handlers: Functions of the user, ``module:function``, by the kind of step they stand in for.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
+    handlers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

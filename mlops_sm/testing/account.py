@@ -226,6 +226,7 @@ def local_account(
             account_id=account_id,
             region=region,
             images=images if images is not None else backings.project_images(),
+            handlers=backings.project_handlers() if images is None else None,
         )
         backing = closing.enter_context(backings.open_backing(opening, folder, own_process=own_process))
         account = OpenAccount(opening.state, account_id, region, backing)

@@ -28,6 +28,7 @@ from mlops_sm.testing.workers import lent_workers
 
 if TYPE_CHECKING:
     from mlops_sm.emulator import LocalAccount
+    from mlops_sm.local.user_handlers import UserHandlers
 
 OPEN_ALREADY: Final = "E544"
 """The problem of a second account in one process."""
@@ -45,12 +46,14 @@ class Opening:
         account_id: The account's 12 digits.
         region: Of clients that name none.
         images: What images stand for.
+        handlers: What stands in for steps, in an account of this process.
     """
 
     state: Path
     account_id: str
     region: str
     images: Mapping[str, str]
+    handlers: UserHandlers | None = None
 
 
 def project_images() -> Mapping[str, str]:
@@ -61,6 +64,21 @@ def project_images() -> Mapping[str, str]:
     """
     here = Path.cwd()
     return load_project(here).local.images if find_project_file(here) else {}
+
+
+def project_handlers() -> UserHandlers | None:
+    """What stands in for steps in the project around the current folder; None where there is none.
+
+    Raises:
+        InputError: The project's settings are wrong, or a kind of steps needs no handler (E415).
+    """
+    here = Path.cwd()
+    project = load_project(here) if find_project_file(here) else None
+    if project is None or not project.local.handlers:
+        return None
+    from mlops_sm.local.user_handlers import UserHandlers  # noqa: PLC0415 - few projects have any
+
+    return UserHandlers.of(project.local.handlers, project.root)
 
 
 @contextmanager
@@ -112,6 +130,7 @@ def _open_here(opening: Opening) -> LocalAccount | None:
             account_id=opening.account_id,
             region=opening.region,
             images=opening.images,
+            handlers=opening.handlers,
             warm=lent_workers(),
         )
     except RefusedError as err:

@@ -13,6 +13,10 @@ from mlops_sm.local.handlers.step import ControlPlane
 from mlops_sm.local.handlers.tuning import tuning_properties
 
 
+PROPERTIES: Final = "UserProperties"
+"""Member of a step's record that keeps what a handler of the user returned; no answer of the service shows it."""
+
+
 class _Source(NamedTuple):
     metadata: str
     describe: str
@@ -42,6 +46,8 @@ def recall(step: Step, metadata: Mapping[str, Json], control: ControlPlane) -> S
         ServiceError: What it created is gone.
         ValueError: Its kind cannot be built upon.
     """
+    if PROPERTIES in metadata:
+        return Succeeded(metadata[PROPERTIES])
     source = _SOURCES.get(step.kind)
     if source is not None and source.metadata in metadata:
         arn: str = metadata[source.metadata]["Arn"]
