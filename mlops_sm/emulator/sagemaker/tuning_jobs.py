@@ -20,6 +20,7 @@ from mlops_sm.emulator.sagemaker.tuning_records import (
     child_summary,
     described,
     value_of,
+    with_defaults,
 )
 from mlops_sm.emulator.sagemaker.tuning_requests import JobDefinition, definitions_of, limits_of, tasks_of
 from mlops_sm.emulator.sagemaker.tuning_runs import Plan, TuningRun
@@ -74,7 +75,7 @@ def create_tuning_job(call: Call) -> dict[str, Json]:
         modified=now,
         status=IN_PROGRESS,
         body={
-            **call.members("HyperParameterTuningJobName"),
+            **with_defaults(call.members("HyperParameterTuningJobName"), definitions),
             "TrainingJobStatusCounters": dict(NO_COUNTS),
             "ObjectiveStatusCounters": dict(NO_OBJECTIVES),
         },

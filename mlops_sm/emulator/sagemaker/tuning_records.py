@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.sagemaker.tuning_requests import JobDefinition
+from mlops_sm.emulator.sagemaker.tuning_requests import OBJECTIVE_HYPERPARAMETER, JobDefinition
 from mlops_sm.emulator.store import Entity
 from mlops_sm.local.jobs import JobOutcome, JobStatus
 from mlops_sm.local.tuning.space import Values
@@ -33,6 +33,11 @@ _SUMMARY: Final = (
     "ObjectiveStatus",
     "TrainingJobDefinitionName",
 )
+_FLAGS: Final = {
+    "EnableNetworkIsolation": False,
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
+}
 _PASSED_ON: Final = (
     "RoleArn",
     "InputDataConfig",
@@ -68,7 +73,7 @@ def child_request(definition: JobDefinition, name: str, values: Values) -> dict[
         request["CheckpointConfig"] = {**checkpoints, "S3Uri": f"{checkpoints['S3Uri'].rstrip('/')}/{name}"}
     return {
         "TrainingJobName": name,
-        "HyperParameters": {**definition.static, **values, "_tuning_objective_metric": definition.metric},
+        "HyperParameters": {**definition.static, **values, OBJECTIVE_HYPERPARAMETER: definition.metric},
         "AlgorithmSpecification": members["AlgorithmSpecification"],
         **request,
     }
@@ -97,6 +102,35 @@ def final_value(definition: JobDefinition, outcome: JobOutcome) -> float | None:
     if outcome.status is JobStatus.FAILED:
         return None
     return next((metric.value for metric in outcome.final_metrics if metric.name == definition.metric), None)
+
+
+def with_defaults(request: Mapping[str, Json], definitions: Iterable[JobDefinition]) -> dict[str, Json]:
+    """The members of a request as the service shows them: with what it fills in."""
+    config = dict(request["HyperParameterTuningJobConfig"])
+    config.setdefault("TrainingJobEarlyStoppingType", "Off")
+    if "ParameterRanges" in config:
+        config["ParameterRanges"] = _scaled(config["ParameterRanges"])
+    filled = [_filled(each) for each in definitions]
+    member = "TrainingJobDefinition" if "TrainingJobDefinition" in request else "TrainingJobDefinitions"
+    shown = filled[0] if member == "TrainingJobDefinition" else filled
+    return {**request, "HyperParameterTuningJobConfig": config, member: shown}
+
+
+def _filled(definition: JobDefinition) -> dict[str, Json]:
+    members = definition.members
+    static = {**(members.get("StaticHyperParameters") or {}), OBJECTIVE_HYPERPARAMETER: definition.metric}
+    shown = {**_FLAGS, **members, "StaticHyperParameters": static}
+    if "HyperParameterRanges" in shown:
+        shown["HyperParameterRanges"] = _scaled(shown["HyperParameterRanges"])
+    return shown
+
+
+def _scaled(ranges: Mapping[str, Json]) -> dict[str, Json]:
+    numbers = ("IntegerParameterRanges", "ContinuousParameterRanges")
+    return {
+        member: [{"ScalingType": "Auto", **each} for each in given] if member in numbers else given
+        for member, given in ranges.items()
+    }
 
 
 def child_summary(child: Entity) -> dict[str, Json]:

@@ -45,6 +45,8 @@ _ALGORITHMS: Final = (
     "ipinsights",
 )
 """Repositories of AWS's own algorithms, which bring their metrics with them."""
+OBJECTIVE_HYPERPARAMETER: Final = "_tuning_objective_metric"
+"""By which the service tells a training job its objective (developer guide, "Define Hyperparameter Ranges")."""
 _AUTOTUNED: Final = 20
 """Training jobs when Autotune is to choose."""
 _AUTO_FACTOR: Final = 10.0
@@ -193,6 +195,7 @@ def _definition(members: Mapping[str, Json], config: Mapping[str, Json], *, auto
     _check_metric(algorithm, objective["MetricName"])
     given = config.get("ParameterRanges") or members.get("HyperParameterRanges") or {}
     static = dict(members.get("StaticHyperParameters") or {})
+    static.pop(OBJECTIVE_HYPERPARAMETER, None)
     if given.get("AutoParameters") and not autotune:
         raise invalid("AutoParameters need Autotune with Mode Enabled.")
     try:

@@ -104,6 +104,13 @@ def test_random_search_starts_jobs_and_names_the_best(
     assert end["TrainingJobStatusCounters"] == {**NONE, "Completed": 4}
     assert end["ObjectiveStatusCounters"] == {"Succeeded": 4, "Pending": 0, "Failed": 0}
     assert end["CreationTime"] <= end["HyperParameterTuningEndTime"] <= end["LastModifiedTime"]
+    definition, config = end["TrainingJobDefinition"], end["HyperParameterTuningJobConfig"]
+    assert definition["StaticHyperParameters"]["_tuning_objective_metric"] == "loss"
+    assert definition["EnableNetworkIsolation"] is False
+    assert config["TrainingJobEarlyStoppingType"] == "Off"
+    assert config["ParameterRanges"]["ContinuousParameterRanges"] == [
+        {"Name": "x", "MinValue": "0", "MaxValue": "4", "ScalingType": "Auto"}
+    ]
     listed = children("search")
     assert [re.fullmatch(r"search-(\d{3})-[0-9a-f]{8}", job["TrainingJobName"])[1] for job in listed] == [  # type: ignore[index] # all match
         "001",
