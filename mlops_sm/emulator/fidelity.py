@@ -50,7 +50,7 @@ class Refused:
 Treatment = Kept | Refused
 
 _ROLE: Final = Kept("jobs have no AWS permissions to be limited")
-_SERVED: Final = Kept("models are not served on this machine yet")
+_SERVED: Final = Kept("containers answer one after the other; no endpoint calls one of them alone")
 _PROVISIONED: Final = Refused("Service Catalog and CloudFormation's templates exist only on AWS")
 _CUSTOMIZED: Final = Refused("serverless model customization runs only on AWS")
 
@@ -59,13 +59,11 @@ MEMBERS: Final[Mapping[str, Mapping[str, Treatment]]] = MappingProxyType(
         "CreateModel": {
             "ExecutionRoleArn": _ROLE,
             "InferenceExecutionConfig": _SERVED,
-            "VpcConfig": _SERVED,
-            "EnableNetworkIsolation": _SERVED,
+            "VpcConfig": Kept("servers of models use this machine's network"),
         },
         "CreateModelPackage": {
             "ValidationSpecification": Refused(
-                "its profiles are batch transform jobs, which do not run on this machine yet, unless "
-                "SkipModelValidation is All"
+                "no transform job is started to validate a package here, unless SkipModelValidation is All"
             ),
             "CertifyForMarketplace": Kept("the Marketplace exists only on AWS"),
             "SecurityConfig": Kept("nothing is encrypted on this machine"),

@@ -147,7 +147,8 @@ class ImageTable:
         else:
             what = f'image "{image_uri}" stands for nothing on this machine'
             fix = (
-                "If its jobs run with this project's Python and its packages, add to pyproject.toml:"
+                'If it has programs of its own, give the folder that holds train or serve instead of "python". If its '
+                "jobs run with this project's Python and its packages, add to pyproject.toml:"
                 f"\n         {mapping}"
             )
         return Problem("E402", where, what, fix)

@@ -19,7 +19,7 @@ class LocalSettings:
     """Settings of local runs.
 
     Attributes:
-        images: Container images of the user and what each stands for, by image URI.
+        images: What each container image of the user stands for, by image URI: ``python``, or a folder with its programs.
         handlers: Functions of the user, ``module:function``, by the kind of step they stand in for.
     """
 

@@ -47,7 +47,7 @@ def create_model_package(call: Call) -> dict[str, Json]:
         raise invalid("Missing ARN.")
     validation = request.get("ValidationSpecification") or {}
     if validation.get("ValidationProfiles") and request.get("SkipModelValidation") != "All":
-        # Its profiles are batch transform jobs, which do not run here.
+        # Its profiles are batch transform jobs, which are not started here for a package.
         call.refuse_members("ValidationSpecification")
     _check_card(request.get(_CARD))
     _check_specifications(request.get(_SPECIFICATIONS) or [])

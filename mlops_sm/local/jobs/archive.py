@@ -35,14 +35,20 @@ def _neutral(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return member
 
 
-def unpack(archive: Path, target: Path) -> None:
-    """Unpack source code; nothing is written outside `target`, and only files, folders and links within it.
+def unpack(archive: Path, target: Path, *, limit: int | None = None) -> None:
+    """Unpack source code or a model; nothing is written outside `target`, and only files, folders and links within it.
+
+    Args:
+        archive: The archive.
+        target: Where its members go; made if missing.
+        limit: How many bytes they may have; default `MAX_SOURCE_BYTES`.
 
     Raises:
         JobFailureError: Not a tar archive, too big, or a member that leads out of the folder or is a device.
     """
     target.mkdir(parents=True, exist_ok=True)
-    room = MAX_SOURCE_BYTES
+    allowed = MAX_SOURCE_BYTES if limit is None else limit
+    room = allowed
     try:
         with tarfile.open(archive) as source:
             for count, member in enumerate(source):
@@ -50,7 +56,7 @@ def unpack(archive: Path, target: Path) -> None:
                     raise _refused(f"it has more than {MAX_SOURCE_MEMBERS} members")
                 room -= max(0, member.size)
                 if room < 0:
-                    raise _refused(f"it unpacks to more than {MAX_SOURCE_BYTES >> 20} MiB")
+                    raise _refused(f"it unpacks to more than {allowed >> 20} MiB")
                 _unpack_member(source, member, target)
     except (tarfile.TarError, EOFError, OSError, RuntimeError) as error:  # RuntimeError: links that go in a circle
         raise _refused(f"it cannot be unpacked ({error})") from error

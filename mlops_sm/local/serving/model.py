@@ -19,6 +19,8 @@ MODEL: Final = f"{ML}/model"
 _CODE: Final = f"{MODEL}/code"
 _SUBMITTED: Final = f"{ML}/code"
 _DEFAULT_PROGRAM: Final = "inference.py"
+_MAX_MODEL_BYTES: Final = 20 << 30
+"""Unpacked bytes of a model; far above any that this machine could load."""
 
 
 class ModelSource(NamedTuple):
@@ -105,10 +107,12 @@ def _unpack(source: ModelSource, model: Path, folder: JobFolder, store: ObjectSt
     fetched = folder.scratch / "model.tar.gz"
     fetch_object(store, source.uri, fetched)
     try:
-        archive.unpack(fetched, model)
+        archive.unpack(fetched, model, limit=_MAX_MODEL_BYTES)
     except JobFailureError as error:
+        why = error.reason.partition(" is refused: ")[2].splitlines()[0]
         raise JobFailureError(
-            f"ClientError: Failed to extract model data archive from URL {source.uri!r}: {error.reason}"
+            f'ClientError: Failed to extract model data archive from URL "{source.uri}". Please ensure that the object '
+            f"located at the URL is a valid tar.gz archive: {why}"
         ) from error
     fetched.unlink()
 

@@ -182,6 +182,12 @@ def test_wrong_shapes(tmp_path: Path, text: str) -> None:
     assert [p.code for p in problems_of(tmp_path, text)] == ["E105"]
 
 
+def test_what_an_image_stands_for_is_a_name_or_a_folder_beside_the_file(tmp_path: Path) -> None:
+    text = PROJECT + '[tool.mlops_sm.local.images]\nx = "python"\ny = "containers/y"\nz = "/srv/z"\n'
+    images = load_project(write(tmp_path, text), variables={}).local.images
+    assert images == {"x": "python", "y": str(tmp_path / "containers" / "y"), "z": "/srv/z"}
+
+
 def test_no_name(tmp_path: Path) -> None:
     assert [p.code for p in problems_of(tmp_path, "[tool.mlops_sm]\n")] == ["E104"]
 
