@@ -10,6 +10,7 @@ from mlops_sm.checks.cycles import check_cycles
 from mlops_sm.checks.limits import check_for_each, check_size, check_texts
 from mlops_sm.checks.names import check_parameters, check_step_names
 from mlops_sm.checks.policies import check_cache, check_retries
+from mlops_sm.checks.ranges import check_ranges
 from mlops_sm.checks.references import (
     check_cleanup,
     check_depends_on,
@@ -37,6 +38,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_conditions,
     check_arguments,
     check_required,
+    check_ranges,
     check_cache,
     check_retries,
     check_size,

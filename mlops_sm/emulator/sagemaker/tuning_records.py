@@ -71,9 +71,11 @@ def child_request(definition: JobDefinition, name: str, values: Values) -> dict[
     if checkpoints is not None:
         # The training jobs share a definition, not their checkpoints.
         request["CheckpointConfig"] = {**checkpoints, "S3Uri": f"{checkpoints['S3Uri'].rstrip('/')}/{name}"}
+    # Version 2 of the SDK says it itself, in quotes.
+    objective = (members.get("StaticHyperParameters") or {}).get(OBJECTIVE_HYPERPARAMETER, definition.metric)
     return {
         "TrainingJobName": name,
-        "HyperParameters": {**definition.static, **values, OBJECTIVE_HYPERPARAMETER: definition.metric},
+        "HyperParameters": {**definition.static, **values, OBJECTIVE_HYPERPARAMETER: objective},
         "AlgorithmSpecification": members["AlgorithmSpecification"],
         **request,
     }
@@ -118,7 +120,7 @@ def with_defaults(request: Mapping[str, Json], definitions: Iterable[JobDefiniti
 
 def _filled(definition: JobDefinition) -> dict[str, Json]:
     members = definition.members
-    static = {**(members.get("StaticHyperParameters") or {}), OBJECTIVE_HYPERPARAMETER: definition.metric}
+    static = {OBJECTIVE_HYPERPARAMETER: definition.metric, **(members.get("StaticHyperParameters") or {})}
     shown = {**_FLAGS, **members, "StaticHyperParameters": static}
     if "HyperParameterRanges" in shown:
         shown["HyperParameterRanges"] = _scaled(shown["HyperParameterRanges"])

@@ -33,6 +33,8 @@ FAIL = {"Name": "End", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}
 V2_TRAIN = "Steps[1].Arguments"
 V2_TUNE = "Steps[2].Arguments"
 V2_DEFINITION = "Steps[2].Arguments.TrainingJobDefinition"
+V2_CONFIG = V2_TUNE + ".HyperParameterTuningJobConfig"
+V2_RANGE = V2_CONFIG + ".ParameterRanges.ContinuousParameterRanges[0]"
 V2_CONDITION = "Steps[4].Arguments"
 HAND = "Steps[0].Arguments"
 HAND_INPUT = "Steps[0].Arguments.ProcessingInputs[0]"
@@ -340,6 +342,44 @@ REQUIRED = [
         "HyperParameterTuningJobConfig",
         "Objective",
     ),
+    Case(
+        "sdk_v2", V2_CONFIG + ".ResourceLimits.MaxNumberOfTrainingJobs", REMOVED, "E250", "ResourceLimits", "MaxNumber"
+    ),
+    Case("sdk_v2", V2_RANGE + ".MaxValue", "0.001", "E257", "Ranges[0].MinValue", "Swap them"),
+    Case(
+        "sdk_v2",
+        V2_CONFIG + ".ParameterRanges.ContinuousParameterRanges",
+        [{"Name": "eta", "MinValue": "0", "MaxValue": "1", "ScalingType": "Logarithmic"}],
+        "E257",
+        "Ranges[0].MinValue",
+        "above 0",
+    ),
+    Case(
+        "sdk_v2",
+        V2_CONFIG + ".ParameterRanges.ContinuousParameterRanges",
+        [{"Name": "eta", "MinValue": "0", "MaxValue": "1", "ScalingType": "ReverseLogarithmic"}],
+        "E257",
+        "Ranges[0].ScalingType",
+        "Change the ends",
+    ),
+    Case(
+        "sdk_v2",
+        V2_RANGE + ".Name",
+        V2_CONFIG + ".ParameterRanges.CategoricalParameterRanges[0].Name",
+        "E256",
+        "CategoricalParameterRanges[0].Name",
+        "Rename",
+    ),
+    Case("sdk_v2", V2_RANGE + ".Name", "objective", "E251", "Ranges[0].Name", "Keep one"),
+    Case("sdk_v2", V2_CONFIG + ".Strategy", "Grid", "E251", "ContinuousParameterRanges[0]", "Categorical"),
+    Case(
+        "sdk_v2",
+        V2_CONFIG + ".HyperParameterTuningJobObjective.MetricName",
+        "accuracy",
+        "E250",
+        "HyperParameterTuningJobConfig",
+        "Define it",
+    ),
     Case("by_hand", HAND_INPUT + ".S3Input", REMOVED, "E250", "ProcessingInputs[0]", '"S3Input"'),
     Case("by_hand", HAND_INPUT + ".S3Input.LocalPath", REMOVED, "E250", "S3Input", '"LocalPath"'),
     Case("by_hand", HAND_INPUT + ".S3Input.S3InputMode", REMOVED, "E250", "S3Input", '"S3InputMode"'),
@@ -547,6 +587,8 @@ METRIC = get("Steps.Train.FinalMetricDataList['validation:auc'].Value")
         ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.Spark.Status.State")}),
         ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.SparkServerless.jobRun.state")}),
         ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.Report.Environment['ANY']")}),
+        ("sdk_v2", {V2_RANGE + ".MinValue": get("Parameters.Raw"), V2_RANGE + ".MaxValue": "0.001"}),
+        ("sdk_v2", {V2_RANGE + ".ScalingType": "Logarithmic"}),
         ("by_hand", {HAND_INPUT + ".S3Input.LocalPath": "/opt/ml/processing"}),
         (
             "by_hand",
