@@ -19,7 +19,7 @@ class LocalSettings:
     """Settings of local runs.
 
     Attributes:
-        images: What each container image of the user stands for, by image URI: ``python``, or a folder with its programs.
+        images: What the images of the user stand for, by image URI: ``python``, or a folder with programs.
         handlers: Functions of the user, ``module:function``, by the kind of step they stand in for.
     """
 
