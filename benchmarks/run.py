@@ -7,6 +7,7 @@ import sys
 from benchmarks import (
     bench_engine,
     bench_executions,
+    bench_foreach,
     bench_keep,
     bench_run,
     bench_server,
@@ -28,6 +29,7 @@ def main() -> int:
         bench_keep,
         bench_transform,
         bench_tuning,
+        bench_foreach,
     ):
         for row in module.rows():
             show(Row(*row))
