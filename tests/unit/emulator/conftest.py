@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import time
@@ -274,3 +275,83 @@ def ids() -> Callable[[int], str]:
 @pytest.fixture
 def make() -> type[Steps]:
     return Steps
+
+
+# What the tests of tuning jobs share: a script whose loss is least for x = 2, and a request that searches for it.
+TUNED = """
+import json
+values = json.load(open("/opt/ml/input/config/hyperparameters.json"))
+x = float(values["x"])
+print(f"loss={(x - 2) ** 2 + 1:.4f}", flush=True)
+open("/opt/ml/model/x.txt", "w").write(values["x"])
+"""
+X = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "4"}]}
+
+
+@pytest.fixture
+def tuning_request(account: Any) -> Any:
+    """A request for a tuning job that minimizes `loss`; `config` members replace those of its configuration."""
+
+    def make(name: str, script: str = TUNED, *, ranges: Any = X, jobs: int | None = 4, **config: Any) -> dict[str, Any]:
+        job = account.training_request("tuned", script)
+        definition = {
+            "AlgorithmSpecification": {
+                "TrainingImage": "python:3.11",
+                "TrainingInputMode": "File",
+                "MetricDefinitions": job["AlgorithmSpecification"]["MetricDefinitions"],
+            },
+            "StaticHyperParameters": {
+                "sagemaker_program": "tuned.py",
+                "sagemaker_submit_directory": "/opt/ml/input/data/code",
+            },
+            **{key: job[key] for key in ("RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig")},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        }
+        limits = {"MaxParallelTrainingJobs": 2, **({} if jobs is None else {"MaxNumberOfTrainingJobs": jobs})}
+        return {
+            "HyperParameterTuningJobName": name,
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Random",
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+                "ResourceLimits": limits,
+                "ParameterRanges": copy.deepcopy(ranges),
+                "RandomSeed": 7,
+                **config,
+            },
+            "TrainingJobDefinition": definition,
+        }
+
+    return make
+
+
+@pytest.fixture
+def tuning_end(account: Any, operations: Any) -> Any:
+    """The description of a tuning job that has ended."""
+
+    def wait(name: str) -> dict[str, Any]:
+        def described() -> dict[str, Any]:
+            answer: dict[str, Any] = operations("DescribeHyperParameterTuningJob", HyperParameterTuningJobName=name)
+            return answer
+
+        account.until(
+            lambda: described()["HyperParameterTuningJobStatus"] not in {"InProgress", "Stopping"}, "the tuning job"
+        )
+        return described()
+
+    return wait
+
+
+@pytest.fixture
+def training_jobs(operations: Any) -> Any:
+    """The training jobs of a tuning job, by name unless another order is asked for."""
+
+    def listed(name: str, **options: Any) -> list[dict[str, Any]]:
+        answer = operations(
+            "ListTrainingJobsForHyperParameterTuningJob",
+            HyperParameterTuningJobName=name,
+            **{"MaxResults": 100, **options},
+        )
+        found: list[dict[str, Any]] = answer["TrainingJobSummaries"]
+        return found
+
+    return listed
