@@ -16,6 +16,7 @@ from mlops_sm.emulator.steps import RecordingControl, StepRecord, run_step
 from mlops_sm.emulator.store import Store
 from mlops_sm.engine import Failed, Fault, Stopped, Succeeded
 from mlops_sm.local.handlers import ServiceError, StepResult, StepRun
+from mlops_sm.local.user_handlers import UserHandlers
 
 
 class Control:
@@ -59,6 +60,7 @@ def run(store: Store, control: Control, *policies: RetryPolicy, stop: threading.
             new_suffix=lambda: "0123456789",
         ),
         record,
+        UserHandlers(),
     )
     record.end(result)
     (written,) = [body for _, body in store.steps("arn:execution")]
