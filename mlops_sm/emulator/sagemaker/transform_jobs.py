@@ -169,6 +169,8 @@ _LISTING: Final = Listing(
     member="TransformJobSummaries",
     summary=_summary,
     sort={"CreationTime": "created", "Name": "name", "Status": "status"},
+    # API reference, ListTransformJobs, SortOrder: "The default is Descending".
+    descending=True,
 )
 
 OPERATIONS: Final[Mapping[str, Operation]] = {

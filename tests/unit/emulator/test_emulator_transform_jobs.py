@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import socket
 import tarfile
 from collections.abc import Callable
 from typing import Any
@@ -513,6 +514,11 @@ def test_jobs_are_listed_and_described(batch: Batch, operations: Any) -> None:
     assert [
         j["TransformJobName"] for j in operations("ListTransformJobs", StatusEquals="Failed")["TransformJobSummaries"]
     ]
+    newest, oldest = operations("ListTransformJobs")["TransformJobSummaries"]
+    assert (newest["TransformJobName"], oldest["TransformJobName"]) == ("two", "one")
+    page = operations("ListTransformJobs", MaxResults=1)
+    following = operations("ListTransformJobs", MaxResults=1, NextToken=page["NextToken"])
+    assert [each["TransformJobName"] for each in following["TransformJobSummaries"]] == ["one"]
     described = operations("DescribeTransformJob", TransformJobName="one")
     assert described["DataProcessing"] == {"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"}
     assert described["TransformInput"]["CompressionType"] == "None"
@@ -586,3 +592,37 @@ def test_a_step_runs_its_job_and_later_steps_use_its_members(batch: Batch, make:
     assert f":transform-job/pipelines-{arn.rsplit('/', 1)[1]}-Score-" in job
     described = batch.account.sagemaker.describe_transform_job(TransformJobName=job.rsplit("/", 1)[1])
     assert (described["MaxPayloadInMB"], described["Environment"]) == (2, {"N": "2"})
+
+
+def test_a_model_in_isolation_reaches_nothing(batch: Batch) -> None:
+    script = """
+import os, socket
+def model_fn(d): return 1
+def transform_fn(model, body, content_type, accept):
+    try:
+        socket.create_connection(("127.0.0.1", int(body)), timeout=5)
+    except OSError as error:
+        return f"{type(error).__name__} {os.environ.get('AWS_ENDPOINT_URL')}", accept
+"""
+    url = batch.account.put("models/lonely.tar.gz", packed({"code/inference.py": script}))
+    batch.account.sagemaker.create_model(
+        ModelName="lonely",
+        ExecutionRoleArn=batch.account.role,
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": url},
+        EnableNetworkIsolation=True,
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        batch.account.put("in/a.csv", str(listener.getsockname()[1]))
+        described = batch.run(ModelName="lonely")
+    assert described["TransformJobStatus"] == "Completed", described
+    assert batch.out("a.csv.out") == "ConnectionRefusedError None"
+
+
+def test_experiments_know_the_job(batch: Batch, operations: Any) -> None:
+    operations("CreateExperiment", ExperimentName="e")
+    operations("CreateTrial", ExperimentName="e", TrialName="t")
+    batch.account.put("in/a.csv", "1\n")
+    batch.run(ExperimentConfig={"ExperimentName": "e", "TrialName": "t", "TrialComponentDisplayName": "scores"})
+    (component,) = operations("ListTrialComponents", TrialName="t")["TrialComponentSummaries"]
+    assert component["DisplayName"] == "scores"
+    assert component["TrialComponentName"] == "job-aws-transform-job"
