@@ -332,3 +332,37 @@ def test_transfer_learning_starts_from_another_algorithm(
     assert "OverallBestTrainingJob" not in end
     # The best of twelve draws is known: the search begins near it.
     assert all(abs(float(job["TunedHyperParameters"]["x"]) - 2) < 1.5 for job in training_jobs("child"))
+
+
+def test_it_takes_no_place_of_the_jobs_it_waits_for(open_account: Any) -> None:
+    """One place for jobs, and two searches: neither keeps it from the training jobs of the other."""
+    account = open_account(parallel_jobs=1)
+    job = account.training_request("tuned", 'print("loss=1.0")')
+    definition = {
+        "AlgorithmSpecification": {**job["AlgorithmSpecification"]},
+        "StaticHyperParameters": {
+            "sagemaker_program": "tuned.py",
+            "sagemaker_submit_directory": "/opt/ml/input/data/code",
+        },
+        **{key: job[key] for key in ("RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig")},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }
+    del definition["AlgorithmSpecification"]["ContainerEntrypoint"]
+    names = ("one", "two")
+    for name in names:
+        account.sagemaker.create_hyper_parameter_tuning_job(
+            HyperParameterTuningJobName=name,
+            HyperParameterTuningJobConfig={
+                "Strategy": "Grid",
+                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+                "ResourceLimits": {"MaxParallelTrainingJobs": 3},
+                "ParameterRanges": CHOICES,
+            },
+            TrainingJobDefinition=definition,
+        )
+
+    def statuses() -> set[str]:
+        found = account.sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
+        return {each["HyperParameterTuningJobStatus"] for each in found}
+
+    account.until(lambda: statuses() == {"Completed"}, "both")
