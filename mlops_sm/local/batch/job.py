@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -27,6 +27,9 @@ from mlops_sm.local.site import Site
 from mlops_sm.naming import S3Uri, parse_s3_uri
 
 _LOOK_AROUND: Final = 0.1
+_CONNECTIONS: Final = 16
+"""Requests at once to a program of the image's own, which itself says how many it wants."""
+_PING_SECONDS: Final = 10.0
 _MESSAGE: Final = 500
 """Characters of a model's answer that the log and the reason show."""
 _CLIENT: Final = range(400, 500)
@@ -116,14 +119,15 @@ class _Transform:
             role=plan.role,
         )
         with self._servers() as servers:
+            plan = self.plan
             self.job.on_status("Transforming", "Transforming the input")
             self._log(
                 f"MaxConcurrentTransforms={plan.concurrency}, MaxPayloadInMB={plan.max_payload}, "
                 f"BatchStrategy={plan.strategy_name}"
             )
             self._transform(sources, servers)
-        if plan.capture is not None:
-            self._capture(plan.capture)
+        if self.plan.capture is not None:
+            self._capture(self.plan.capture)
         reason = self._reason()
         return JobOutcome(
             status=JobStatus.COMPLETED if reason is None else JobStatus.FAILED,
@@ -145,6 +149,9 @@ class _Transform:
                 running = self._start(container, folder)
                 stack.callback(running.stop)
                 servers.append(running)
+            if servers[0].asks:
+                with suppress(NoResponseError):  # it has said nothing; what is wrong with it shows at the first payload
+                    self.plan = self.plan.completed(servers[0].execution_parameters(timeout=_PING_SECONDS))
             yield servers
 
     def _start(self, container: Mapping[str, Json], folder: JobFolder) -> Running:
@@ -164,11 +171,12 @@ class _Transform:
             parallel_jobs=self.site.warm.parallel_jobs,
         )
         server = Server(site=self.site, folder=folder, log=self.folder.log)
+        workers = min(plan.concurrency, os.cpu_count() or 1)
         try:
             return server.start(
                 script,
                 environment,
-                workers=min(plan.concurrency, os.cpu_count() or 1),
+                workers=workers if program is None else max(plan.concurrency, _CONNECTIONS),
                 network=plan.network,
                 warm=image.warm,
                 program=program,

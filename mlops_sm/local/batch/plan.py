@@ -6,7 +6,7 @@ import itertools
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +18,10 @@ from mlops_sm.local.serving import ModelSource, ServedModel
 
 MAX_PAYLOAD: Final = 6
 """Megabytes of a payload when the request does not say (API reference, CreateTransformJob)."""
+_MAX_MEGABYTES: Final = 100
+_TRANSFORMS: Final = "MaxConcurrentTransforms"
+_CONTAINERS: Final = frozenset({"MaxPayloadInMB", _TRANSFORMS, "BatchStrategy"})
+"""Members that a container may decide when the request does not."""
 _TIMEOUT: Final = 600
 _RETRIES: Final = 3
 """Of an invocation, when the request does not say (API reference, ModelClientConfig)."""
@@ -37,7 +41,6 @@ class Plan:
         compressed: Whether the input is gzip.
         lines: Whether objects are split at line ends.
         single: Whether a payload is one record.
-        strategy_name: As the service logs it.
         max_payload: Megabytes; 0 for any number.
         concurrency: How many payloads are transformed at once.
         timeout: Seconds of one invocation.
@@ -49,6 +52,7 @@ class Plan:
         variables: Those that tell the container about the job.
         network: Whether the container reaches the network.
         role: The role's ARN, for messages.
+        open: Members of the request that it leaves to the container.
     """
 
     containers: tuple[Mapping[str, Json], ...]
@@ -60,7 +64,6 @@ class Plan:
     compressed: bool
     lines: bool
     single: bool
-    strategy_name: str
     max_payload: int
     concurrency: int
     timeout: float
@@ -72,6 +75,7 @@ class Plan:
     variables: Mapping[str, str]
     network: bool
     role: str
+    open: frozenset[str]
 
     @classmethod
     def of(cls, request: Mapping[str, Json], arn: str) -> Plan:
@@ -92,9 +96,8 @@ class Plan:
             compressed=source.get("CompressionType") == "Gzip",
             lines=lines,
             single=single,
-            strategy_name="SINGLE_RECORD" if single else "MULTI_RECORD",
             max_payload=request.get("MaxPayloadInMB", MAX_PAYLOAD),
-            concurrency=request.get("MaxConcurrentTransforms") or 1,
+            concurrency=request.get(_TRANSFORMS) or 1,
             timeout=client.get("InvocationsTimeoutInSeconds", _TIMEOUT),
             retries=client.get("InvocationsMaxRetries", _RETRIES),
             assemble=target.get("AssembleWith") == "Line",
@@ -111,7 +114,29 @@ class Plan:
             variables=_variables(request),
             network=not request.get("EnableNetworkIsolation", False),
             role=request.get("ExecutionRoleArn", ""),
+            open=_CONTAINERS - request.keys() | (set() if request.get(_TRANSFORMS) else {_TRANSFORMS}),
         )
+
+    def completed(self, wanted: Mapping[str, Json]) -> Plan:
+        """The plan with what the container wants where the request leaves it open.
+
+        Source: API reference, CreateTransformJob, MaxConcurrentTransforms; developer guide, "Custom Inference Code with
+        Batch Transform", execution parameters. What makes no sense is not heard.
+        """
+        changes: dict[str, Json] = {}
+        payload, transforms = wanted.get("MaxPayloadInMB"), wanted.get(_TRANSFORMS)
+        if "MaxPayloadInMB" in self.open and type(payload) is int and 0 <= payload <= _MAX_MEGABYTES:
+            changes["max_payload"] = payload
+        if _TRANSFORMS in self.open and type(transforms) is int and 0 < transforms <= _MAX_MEGABYTES:
+            changes["concurrency"] = transforms
+        if "BatchStrategy" in self.open and wanted.get("BatchStrategy") in {"SINGLE_RECORD", "MULTI_RECORD"}:
+            changes["single"] = wanted["BatchStrategy"] == "SINGLE_RECORD"
+        return replace(self, **changes)
+
+    @property
+    def strategy_name(self) -> str:
+        """As the service logs it."""
+        return "SINGLE_RECORD" if self.single else "MULTI_RECORD"
 
     @property
     def limit(self) -> int | None:
@@ -138,8 +163,8 @@ def _variables(request: Mapping[str, Json]) -> dict[str, str]:
     if "BatchStrategy" in request:
         single = request["BatchStrategy"] == "SingleRecord"
         variables["SAGEMAKER_BATCH_STRATEGY"] = "SINGLE_RECORD" if single else "MULTI_RECORD"
-    if request.get("MaxConcurrentTransforms"):
-        variables["SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"] = str(request["MaxConcurrentTransforms"])
+    if request.get(_TRANSFORMS):
+        variables["SAGEMAKER_MAX_CONCURRENT_TRANSFORMS"] = str(request[_TRANSFORMS])
     return variables
 
 

@@ -77,11 +77,14 @@ def _forward(owner: socket.socket) -> None:
 
 
 def _ask(connection: http.client.HTTPConnection, head: dict[str, Any], body: bytes) -> tuple[int, str, bytes]:
-    headers = {"Content-Type": head["content_type"], "Accept": head["accept"], **head["attributes"]}
+    headers = {"Content-Type": head.get("content_type"), "Accept": head.get("accept"), **head["attributes"]}
     given = {name: value for name, value in headers.items() if value is not None}
     for left in (1, 0):
         try:
-            connection.request("POST", "/invocations", body, given)
+            if "path" in head:
+                connection.request("GET", head["path"], headers=given)
+            else:
+                connection.request("POST", "/invocations", body, given)
             response = connection.getresponse()
             break
         except (ConnectionError, http.client.RemoteDisconnected):

@@ -24,7 +24,7 @@ _MAX_MODEL_BYTES: Final = 20 << 30
 
 
 class ModelSource(NamedTuple):
-    """Where the artifacts are: an archive, or with `packed` False a prefix whose objects are the files."""
+    """Where the artifacts are: an archive; with `packed` False one object, or below a prefix that ends with a slash."""
 
     uri: str
     packed: bool = True
@@ -102,7 +102,15 @@ class Script(NamedTuple):
 
 def _unpack(source: ModelSource, model: Path, folder: JobFolder, store: ObjectStore) -> None:
     if not source.packed:
-        restore(store, source.uri, model)
+        if source.uri.endswith("/"):
+            restore(store, source.uri, model)
+        else:
+            fetch_object(store, source.uri, model / source.uri.rpartition("/")[2])
+        if not any(model.iterdir()):
+            raise JobFailureError(
+                f'ClientError: Data download failed: No S3 objects found under S3 URL "{source.uri}" given in the '
+                "model's data source"
+            )
         return
     fetched = folder.scratch / "model.tar.gz"
     fetch_object(store, source.uri, fetched)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mlops_sm.definition.document import Json
 from mlops_sm.errors import RefusedError
 from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
@@ -106,7 +107,7 @@ class Server:
             JobFailureError: It could not be started, because this machine gives no job its own /opt/ml.
         """
         copy_programs(self.folder.scratch)
-        running = Running(_listen(self.folder.scratch), workers)
+        running = Running(_listen(self.folder.scratch), workers, asks=program is not None)
         argv: tuple[str, ...] = ("python3", _PROGRAM, str(workers), MODEL, script.folder, script.program)
         if program is not None:
             argv = ("python3", _FORWARD, str(workers), str(program))
@@ -150,10 +151,12 @@ class Running:
     Args:
         listener: Where its processes connect.
         workers: How many of them there are to be.
+        asks: Whether it has `execution_parameters`.
     """
 
-    def __init__(self, listener: socket.socket, workers: int) -> None:
+    def __init__(self, listener: socket.socket, workers: int, *, asks: bool) -> None:
         self.workers = workers
+        self.asks = asks
         self._listener = listener
         self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         self._healthy = threading.Event()
@@ -193,9 +196,27 @@ class Running:
         Raises:
             NoResponseError: The process died at it, no process is left, or the time is up; the message says which.
         """
+        head = {"content_type": content_type, "accept": accept, "attributes": dict(attributes or {})}
+        return self._exchange(head, body, timeout)
+
+    def execution_parameters(self, *, timeout: float) -> dict[str, Json]:
+        """What the image's own program wants of a batch, GET /execution-parameters; empty when it does not say.
+
+        Only a program of the image's own is asked.
+
+        Raises:
+            NoResponseError: As `invoke`.
+        """
+        response = self._exchange({"path": "/execution-parameters", "attributes": {}}, b"", timeout)
+        try:
+            wanted = json.loads(response.body) if response.ok else {}
+        except ValueError:
+            return {}
+        return wanted if isinstance(wanted, dict) else {}
+
+    def _exchange(self, head: Mapping[str, object], body: bytes, timeout: float) -> Response:
         deadline = time.monotonic() + timeout
         worker = self._take(deadline)
-        head = {"content_type": content_type, "accept": accept, "attributes": dict(attributes or {})}
         try:
             response = worker.exchange(head, body, deadline)
         except TimeoutError:

@@ -8,6 +8,7 @@ import json
 import socket
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -626,3 +627,48 @@ def test_experiments_know_the_job(batch: Batch, operations: Any) -> None:
     (component,) = operations("ListTrialComponents", TrialName="t")["TrialComponentSummaries"]
     assert component["DisplayName"] == "scores"
     assert component["TrialComponentName"] == "job-aws-transform-job"
+
+
+PROGRAM = """#!/usr/bin/env python3
+import http.server, json
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        wanted = {"MaxConcurrentTransforms": 3, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 2}
+        self.answer(json.dumps(wanted).encode() if self.path == "/execution-parameters" else b"")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(open("/opt/ml/model/prefix.txt", "rb").read() + body)
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        print("asked for", arguments[1])
+
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"""
+
+
+def test_a_program_of_the_images_own_serves_and_says_what_it_wants(
+    open_account: Callable[..., Any], tmp_path: Path
+) -> None:
+    program = tmp_path / "serve"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    batch = Batch(open_account(warm=WarmWorkers(enabled=False), images={"scorer": str(tmp_path)}))
+    batch.model({"prefix.txt": "> "}, name="own", Image="1.dkr.ecr.us-east-1.amazonaws.com/scorer:1")
+    batch.account.put("in/a.csv", "1\n2\n3\n")
+    described = batch.run(ModelName="own")
+    assert described["TransformJobStatus"] == "Completed", described
+    assert batch.out("a.csv.out") == "> 1\n> 2\n> 3\n"
+    assert "MaxConcurrentTransforms=3, MaxPayloadInMB=2, BatchStrategy=SINGLE_RECORD" in batch.log()
+    batch.run("asked", ModelName="own", BatchStrategy="MultiRecord", MaxPayloadInMB=1)
+    assert batch.out("a.csv.out") == "> 1\n2\n3\n"
+    assert "MaxConcurrentTransforms=3, MaxPayloadInMB=1, BatchStrategy=MULTI_RECORD" in batch.log("asked")

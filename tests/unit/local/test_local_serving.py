@@ -206,11 +206,22 @@ def test_the_script_may_come_from_elsewhere(cold_serving: Serving) -> None:
         assert running.invoke(b"x", "text/csv", timeout=TIMEOUT).ok
 
 
-def test_artifacts_may_be_files_below_a_prefix(cold_serving: Serving) -> None:
+@pytest.mark.parametrize("uri", ["s3://bucket/model/", "s3://bucket/model/code/inference.py"])
+def test_artifacts_may_be_files(cold_serving: Serving, uri: str) -> None:
     cold_serving.store.put("s3://bucket/model/code/inference.py", ECHO)
-    model = ServedModel(image="python", source=ModelSource("s3://bucket/model/", packed=False))
+    model = ServedModel(image="python", source=ModelSource(uri, packed=False))
     script: Any = model.stage(cold_serving.folder, cold_serving.store)
-    assert script == ("/opt/ml/model/code", "inference.py")
+    alone = uri.endswith(".py")
+    assert script == ("/opt/ml/model/code", "" if alone else "inference.py")
+    made = cold_serving.folder.ml / "model" / ("inference.py" if alone else "code/inference.py")
+    assert made.read_text() == ECHO
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/nothing/", "s3://bucket/nothing.bin", "s3://nowhere/model/"])
+def test_artifacts_that_are_not_there(cold_serving: Serving, uri: str) -> None:
+    model = ServedModel(image="python", source=ModelSource(uri, packed=False))
+    with pytest.raises(JobFailureError, match="ClientError: Data download failed"):
+        model.stage(cold_serving.folder, cold_serving.store)
 
 
 SERVE = """#!/usr/bin/env python3
@@ -220,7 +231,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self.answer(200 if self.path == "/ping" else 404, b"")
+        wanted = {"MaxConcurrentTransforms": 3, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 2}
+        self.answer(200, json.dumps(wanted).encode() if self.path == "/execution-parameters" else b"")
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -268,6 +280,7 @@ def test_two_programs_of_ones_own_serve_on_the_same_port(cold_serving: Serving, 
             assert json.loads(answer.body) == told
             assert answer.content_type == "application/json"
             assert each.invoke(b"bad", "text/csv", timeout=TIMEOUT).status == 400
+            assert each.execution_parameters(timeout=TIMEOUT)["MaxConcurrentTransforms"] == 3
     finally:
         for each in running:
             each.stop()
