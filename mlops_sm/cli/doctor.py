@@ -28,7 +28,7 @@ from mlops_sm.project import STANDALONE, Project
 _MIN_PYTHON: Final = (3, 11)
 _MIN_FREE_BYTES: Final = 1_000_000_000
 """Below this a run of any size is likely to end with a full disk."""
-_EXTRAS: Final = {"local": ("moto", "pandas", "scikit-learn"), "sdk": ("sagemaker",)}
+_EXTRAS: Final = {"local": ("moto", "pandas", "scikit-learn"), "sdk": ("sagemaker",), "tuning": ("optuna",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ def _findings(outside: Outside, state: Path | None) -> Iterator[Finding]:
     yield Finding(_platform(), needed=True)
     yield Finding(_extra("local"), needed=True)
     yield Finding(_extra("sdk"), needed=False)
+    yield Finding(_extra("tuning"), needed=False)
     isolation = NamespaceIsolation()
     try:
         yield Finding(isolation.probe(), needed=True)

@@ -148,3 +148,12 @@ def test_a_pipeline_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
         "mean": 6.0,
         "packages": ["PendingManualApproval"],
     }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
+def test_tuning_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
+    result = last_json(run(str(SDK_V2), str(CLIENTS / "sdk_v2_tuner.py"), role, BUCKET, str(tmp_path)))
+    assert result.pop("sdk").startswith("2.")
+    assert set(result.pop("kinds")) <= {"good", "bad"}
+    assert result == {"statuses": ["Completed"], "best": True, "overall": True}
