@@ -15,12 +15,13 @@ from typing import IO, Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.local.batch.association import AssociationError
+from mlops_sm.local.batch.failures import PayloadFailedError, bad_status, reason_of, shown
 from mlops_sm.local.batch.plan import Plan, as_model
 from mlops_sm.local.batch.records import PayloadError, opened, payloads
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
-from mlops_sm.local.jobs.running import MAX_REASON, JobRun
+from mlops_sm.local.jobs.running import JobRun
 from mlops_sm.local.jobs.transfer import as_job_failure, fetch_object, find_sources, upload_file
 from mlops_sm.local.serving import NoResponseError, NotHealthyError, Response, Running, Server
 from mlops_sm.local.site import Site
@@ -30,9 +31,6 @@ _LOOK_AROUND: Final = 0.1
 _CONNECTIONS: Final = 16
 """Requests at once to a program of the image's own, which itself says how many it wants."""
 _PING_SECONDS: Final = 10.0
-_MESSAGE: Final = 500
-"""Characters of a model's answer that the log and the reason show."""
-_CLIENT: Final = range(400, 500)
 _TRY_AGAIN: Final = frozenset({502, 503, 504})
 
 
@@ -60,22 +58,6 @@ def run_transform(
     return run.guarded(lambda folder: _Transform(Plan.of(request, arn), run, folder).run())
 
 
-class _PayloadFailedError(Exception):
-    """One payload was not transformed.
-
-    Attributes:
-        blame: ``ClientError`` or ``AlgorithmError``.
-        what: As the service logs it.
-        message: What the model said.
-    """
-
-    def __init__(self, blame: str, what: str, message: str = "") -> None:
-        self.blame = blame
-        self.what = what
-        self.message = message.strip()[:_MESSAGE]
-        super().__init__(what)
-
-
 @dataclass(slots=True)
 class _Object:
     """One input object on its way to an output object."""
@@ -84,7 +66,7 @@ class _Object:
     relative: str
     path: Path
     output: IO[bytes]
-    failure: _PayloadFailedError | None = None
+    failure: PayloadFailedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +110,7 @@ class _Transform:
             self._transform(sources, servers)
         if self.plan.capture is not None:
             self._capture(self.plan.capture)
-        reason = self._reason()
+        reason = reason_of([(shown(each.source), each.failure) for each in self.failed if each.failure is not None])
         return JobOutcome(
             status=JobStatus.COMPLETED if reason is None else JobStatus.FAILED,
             started=started,
@@ -224,7 +206,7 @@ class _Transform:
             with opened(fetched, compressed=plan.compressed) as content:
                 yield from payloads(content, lines=plan.lines, single=plan.single, limit=plan.limit)
         except PayloadError as error:
-            each.failure = each.failure or _PayloadFailedError("ClientError", str(error))
+            each.failure = each.failure or PayloadFailedError("ClientError", str(error))
         finally:
             fetched.unlink()
 
@@ -239,7 +221,7 @@ class _Transform:
             except FutureTimeoutError:
                 self.job.check_stop()
                 continue
-            except _PayloadFailedError as error:
+            except PayloadFailedError as error:
                 self.job.check_stop()
                 each.failure = each.failure or error
                 return
@@ -258,7 +240,8 @@ class _Transform:
             upload_file(self.site.store, each.path, str(self._target(each)))
             self.done.append(each)
         else:
-            self._log_failure(each, each.failure)
+            for line in each.failure.lines(shown(each.source)):
+                self._log(line)
             self.failed.append(each)
         each.path.unlink()
 
@@ -274,11 +257,11 @@ class _Transform:
                 accept = plan.accept if number == len(servers) else None
                 response = self._invoke(server, body, content_type, accept)
                 if not response.ok:
-                    raise _bad_status(response)
+                    raise bad_status(response)
                 body, content_type = response.body, response.content_type
             return plan.association.result(payload, body)
         except AssociationError as error:
-            raise _PayloadFailedError("ClientError", str(error)) from error
+            raise PayloadFailedError("ClientError", str(error)) from error
 
     def _invoke(self, server: Running, body: bytes, content_type: str | None, accept: str | None) -> Response:
         """One invocation, repeated when the server gave none or an answer that says to try again."""
@@ -287,13 +270,13 @@ class _Transform:
                 response = server.invoke(body, content_type, accept, timeout=self.plan.timeout)
             except NoResponseError as error:
                 if not left or server.ended or self.job.stop.is_set():
-                    raise _PayloadFailedError(
+                    raise PayloadFailedError(
                         "AlgorithmError", "Unable to get response from algorithm", str(error)
                     ) from error
             else:
                 if not left or response.status not in _TRY_AGAIN:
                     return response
-        raise _PayloadFailedError("AlgorithmError", "Unable to get response from algorithm")
+        raise PayloadFailedError("AlgorithmError", "Unable to get response from algorithm")
 
     def _capture(self, uri: str) -> None:
         """What went in and what came out, as manifests by the hour of the job.
@@ -313,39 +296,8 @@ class _Transform:
             path = self.folder.ml / "manifest.json"
             upload_file(self.site.store, path, f"{uri.rstrip('/')}/{side}/{hour}/{self.job.name}.json")
 
-    def _reason(self) -> str | None:
-        if not self.failed:
-            return None
-        first = self.failed[0]
-        failure = first.failure
-        if failure is None:
-            raise AssertionError("an object that failed has its failure")
-        line = failure.message.splitlines()[-1:] if failure.message else []
-        shown = ": ".join([_name(first.source), failure.what, *line])
-        more = f"; {len(self.failed) - 1} more of the input objects failed" if len(self.failed) > 1 else ""
-        return f"{failure.blame}: See job logs for more information ({shown}{more})"[:MAX_REASON]
-
-    def _log_failure(self, each: _Object, failure: _PayloadFailedError) -> None:
-        name = _name(each.source)
-        self._log(f"{name}: {failure.what}")
-        if failure.message:
-            for line in ("", "Message:", *failure.message.splitlines()):
-                self._log(f"{name}: {line}")
-
     def _log(self, line: str) -> None:
         time = self.site.clock()
         with as_job_failure("Log", self.folder.log), self.folder.log.open("ab") as log:
             stamp = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}"
             log.write(f"{stamp}:[sagemaker logs]: {line}\n".encode())
-
-
-def _bad_status(response: Response) -> _PayloadFailedError:
-    message = response.body[: 4 * _MESSAGE].decode(errors="replace")
-    if response.status in _CLIENT:
-        return _PayloadFailedError("ClientError", f"ClientError: {response.status}", message)
-    return _PayloadFailedError("AlgorithmError", f"Bad HTTP status received from algorithm: {response.status}", message)
-
-
-def _name(source: S3Uri) -> str:
-    """As the service's log names an object."""
-    return f"{source.bucket}/{source.key}"

@@ -1,10 +1,10 @@
 """Serve one model: unpack it, load its inference script in processes of its own, answer invocations."""
 
+from mlops_sm.local.serving.connection import Response
 from mlops_sm.local.serving.model import ModelSource, ServedModel
 from mlops_sm.local.serving.server import (
     NoResponseError,
     NotHealthyError,
-    Response,
     Running,
     Server,
 )

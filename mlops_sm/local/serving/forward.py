@@ -44,9 +44,7 @@ def _connect(workers: int, process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(_BETWEEN_PINGS)
     for _ in range(workers):
-        owner = socket.socket(socket.AF_UNIX)
-        owner.connect(_OWNER)
-        threading.Thread(target=_forward, args=(owner,), daemon=True).start()
+        threading.Thread(target=_forward, daemon=True).start()
 
 
 def _is_healthy() -> bool:
@@ -60,10 +58,22 @@ def _is_healthy() -> bool:
         connection.close()
 
 
-def _forward(owner: socket.socket) -> None:
+def _forward() -> None:
+    """Hand on request after request; an owner that gave up waiting for an answer gets another connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", _PORT)
+    while True:
+        with socket.socket(socket.AF_UNIX) as owner:
+            owner.connect(_OWNER)
+            try:
+                _answer(owner, connection)
+            except BrokenPipeError:
+                continue
+            return
+
+
+def _answer(owner: socket.socket, connection: http.client.HTTPConnection) -> None:
     # Beside this file in the job.
     wire = importlib.import_module("serve")
-    connection = http.client.HTTPConnection("127.0.0.1", _PORT)
     while lengths := wire.receive(owner, wire.LENGTHS.size):
         head_size, body_size = wire.LENGTHS.unpack(lengths)
         head = json.loads(wire.receive(owner, head_size))

@@ -6,14 +6,11 @@ import json
 import os
 import queue
 import select
-import signal
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +18,12 @@ from mlops_sm.definition.document import Json
 from mlops_sm.errors import RefusedError
 from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
+from mlops_sm.local.serving.connection import Response, ServerProcess, listen
 from mlops_sm.local.serving.model import MODEL, Script, copy_programs
-from mlops_sm.local.serving.program import LENGTHS
 from mlops_sm.local.site import Site
 
 _PROGRAM: Final = f"{SCRATCH}/serving/serve.py"
 _FORWARD: Final = f"{SCRATCH}/serving/forward.py"
-_PEER: Final = struct.Struct("3i")
 _STARTUP_SECONDS: Final = 240.0
 """A container has four minutes to become healthy ("Custom Inference Code with Hosting Services", health checks)."""
 STOP_SECONDS: Final = 30.0
@@ -42,26 +38,6 @@ class NotHealthyError(Exception):
 
 class NoResponseError(Exception):
     """An invocation got no response: the server's process died, or the time was up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What the model's container answered.
-
-    Attributes:
-        status: HTTP's.
-        content_type: Of the body.
-        body: The response's content.
-    """
-
-    status: int
-    content_type: str
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is 200."""
-        return self.status == 200  # noqa: PLR2004 - HTTP's OK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +83,7 @@ class Server:
             JobFailureError: It could not be started, because this machine gives no job its own /opt/ml.
         """
         copy_programs(self.folder.scratch)
-        running = Running(_listen(self.folder.scratch), workers, asks=program is not None)
+        running = Running(listen(self.folder.scratch), workers, asks=program is not None)
         argv: tuple[str, ...] = ("python3", _PROGRAM, str(workers), MODEL, script.folder, script.program)
         if program is not None:
             argv = ("python3", _FORWARD, str(workers), str(program))
@@ -158,7 +134,7 @@ class Running:
         self.workers = workers
         self.asks = asks
         self._listener = listener
-        self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[ServerProcess | None] = queue.LifoQueue()
         self._healthy = threading.Event()
         self._process: Process | None = None
         self._attendant: threading.Thread | None = None
@@ -220,7 +196,11 @@ class Running:
         try:
             response = worker.exchange(head, body, deadline)
         except TimeoutError:
-            worker.kill()
+            if self.asks:
+                # A program of the image's own goes on; its answer to this one comes too late.
+                worker.close()
+            else:
+                worker.kill()
             raise NoResponseError(f"no answer within {timeout:g} seconds") from None
         except OSError as error:
             worker.close()
@@ -252,7 +232,7 @@ class Running:
                 worker.close()
         self._idle.put(None)
 
-    def _take(self, deadline: float) -> _Worker:
+    def _take(self, deadline: float) -> ServerProcess:
         try:
             worker = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
@@ -270,68 +250,11 @@ class Running:
             ready = {descriptor for descriptor, _ in poll.poll()}
             if self._listener.fileno() in ready:
                 connection, _ = self._listener.accept()
-                self._idle.put(_Worker(connection))
+                self._idle.put(ServerProcess(connection))
                 self._healthy.set()
             elif process.fileno() in ready or self._wake in ready:
                 self.ended = True
         self._idle.put(None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    """One process of the server that has loaded the model."""
-
-    connection: socket.socket
-    _lengths: struct.Struct = field(default=LENGTHS, repr=False)
-
-    def exchange(self, head: Mapping[str, object], body: bytes, deadline: float) -> Response:
-        encoded = json.dumps(head).encode()
-        self._patience(deadline)
-        self.connection.sendall(self._lengths.pack(len(encoded), len(body)) + encoded)
-        self._patience(deadline)
-        self.connection.sendall(body)
-        head_size, body_size = self._lengths.unpack(self._receive(self._lengths.size, deadline))
-        answer = json.loads(self._receive(head_size, deadline))
-        return Response(answer["status"], answer["content_type"], self._receive(body_size, deadline))
-
-    def kill(self) -> None:
-        """End the process: it is busy with something that nobody waits for any more."""
-        peer, _, _ = _PEER.unpack(self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(peer, signal.SIGKILL)
-        self.close()
-
-    def close(self) -> None:
-        self.connection.close()
-
-    def _receive(self, size: int, deadline: float) -> bytes:
-        received = bytearray(size)
-        view = memoryview(received)
-        while view:
-            self._patience(deadline)
-            count = self.connection.recv_into(view)
-            if not count:
-                raise ConnectionResetError
-            view = view[count:]
-        return bytes(received)
-
-    def _patience(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.connection.settimeout(left)
-
-
-def _listen(scratch: Path) -> socket.socket:
-    """A socket in the job's scratch folder, whose path may be longer than the 108 bytes of a socket's."""
-    listener = socket.socket(socket.AF_UNIX)
-    folder = os.open(scratch, os.O_PATH | os.O_DIRECTORY)
-    try:
-        listener.bind(f"/proc/self/fd/{folder}/serving.sock")
-    finally:
-        os.close(folder)
-    listener.listen(128)
-    return listener
 
 
 def _last_line(log: Path) -> str:

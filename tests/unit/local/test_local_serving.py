@@ -286,6 +286,28 @@ def test_two_programs_of_ones_own_serve_on_the_same_port(cold_serving: Serving, 
             each.stop()
 
 
+def test_a_program_of_ones_own_survives_an_answer_that_comes_too_late(cold_serving: Serving, tmp_path: Path) -> None:
+    slow = SERVE.replace(
+        "        model = open",
+        '        while body == b"slow" and not os.path.exists("/opt/mlops-sm/go"): pass\n        model = open',
+    )
+    slow = slow.replace("http.server.HTTPServer", "http.server.ThreadingHTTPServer")
+    serve = program(tmp_path, slow)
+    cold_serving.store.put("s3://bucket/model.tar.gz", cold_serving.make_archive({"weights.txt": "1"}))
+    model = ServedModel(image="mine", source=ModelSource("s3://bucket/model.tar.gz"))
+    script = model.stage(cold_serving.folder, cold_serving.store, program=serve)
+    server = Server(site=cold_serving.site, folder=cold_serving.folder, log=cold_serving.folder.log)
+    environment = job_environment({}, region="us-east-1", endpoint_url=None)
+    running = server.start(script, environment, program=serve)
+    try:
+        with pytest.raises(NoResponseError, match="no answer within"):
+            running.invoke(b"slow", "text/csv", timeout=0.2)
+        (cold_serving.folder.scratch / "go").touch()
+        assert running.invoke(b"fast", "text/csv", timeout=TIMEOUT).ok
+    finally:
+        running.stop()
+
+
 def test_a_program_that_ends_is_not_healthy(cold_serving: Serving, tmp_path: Path) -> None:
     serve = program(tmp_path, "#!/bin/sh\necho no weights; exit 3\n")
     script = ServedModel(image="mine", source=None).stage(cold_serving.folder, cold_serving.store, program=serve)

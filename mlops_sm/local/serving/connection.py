@@ -1,0 +1,103 @@
+"""The owner's connection to one process of a model server: a request, a response, a time limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mlops_sm.local.serving.program import LENGTHS
+
+_PEER: Final = struct.Struct("3i")
+"""What the kernel knows of the other end: process, user, group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the model's container answered.
+
+    Attributes:
+        status: HTTP's.
+        content_type: Of the body.
+        body: The response's content.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200."""
+        return self.status == 200  # noqa: PLR2004 - HTTP's OK
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """One process of the server that has loaded the model."""
+
+    connection: socket.socket
+
+    def exchange(self, head: Mapping[str, object], body: bytes, deadline: float) -> Response:
+        """Send a request and wait for its response, until a moment of the monotonic clock.
+
+        Raises:
+            TimeoutError: The moment has come.
+            OSError: The process has ended.
+        """
+        encoded = json.dumps(head).encode()
+        self._patience(deadline)
+        self.connection.sendall(LENGTHS.pack(len(encoded), len(body)) + encoded)
+        self._patience(deadline)
+        self.connection.sendall(body)
+        head_size, body_size = LENGTHS.unpack(self._receive(LENGTHS.size, deadline))
+        answer = json.loads(self._receive(head_size, deadline))
+        return Response(answer["status"], answer["content_type"], self._receive(body_size, deadline))
+
+    def kill(self) -> None:
+        """End the process: it is busy with something that nobody waits for any more."""
+        peer, _, _ = _PEER.unpack(self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(peer, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.connection.close()
+
+    def _receive(self, size: int, deadline: float) -> bytes:
+        received = bytearray(size)
+        view = memoryview(received)
+        while view:
+            self._patience(deadline)
+            count = self.connection.recv_into(view)
+            if not count:
+                raise ConnectionResetError
+            view = view[count:]
+        return bytes(received)
+
+    def _patience(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.connection.settimeout(left)
+
+
+def listen(scratch: Path) -> socket.socket:
+    """A socket in the job's scratch folder, whose path may be longer than the 108 bytes of a socket's."""
+    listener = socket.socket(socket.AF_UNIX)
+    folder = os.open(scratch, os.O_PATH | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/serving.sock")
+    finally:
+        os.close(folder)
+    listener.listen(128)
+    return listener
