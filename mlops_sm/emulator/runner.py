@@ -403,6 +403,7 @@ class _Execution:
                     tags=order.tags,
                     members=members,
                     upstream=upstream,
+                    read_json=self._read_json,
                 ),
                 record,
                 owner.handlers,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlops_sm.definition.document import Json, Step
+from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.step_cache import KEY
 from mlops_sm.emulator.store import Store
 from mlops_sm.engine.cache import CacheKey
@@ -39,6 +40,9 @@ _METADATA: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What a step's Metadata shows of the thing it created: its member and the member of the answer with the ARN."""
 
+_CHECKS: Final = frozenset({StepKind.QUALITY_CHECK, StepKind.CLARIFY_CHECK})
+"""Kinds whose Metadata names their job in a member of its own."""
+
 _FAULTS: Final = (
     ("ClientError: ThrottlingException:", Fault.THROTTLING),
     ("ClientError: ResourceLimitExceeded:", Fault.RESOURCE_LIMIT),
@@ -58,6 +62,9 @@ _MAX_REASON: Final = 1024
 class StepRecord:
     """One step as ListPipelineExecutionSteps shows it; every change is written at once.
 
+    Attributes:
+        kind: The step's.
+
     Args:
         position: Which step of the execution this is, in the order of their start.
         now: Epoch seconds.
@@ -76,6 +83,7 @@ class StepRecord:
         attempt: int = 1,
         iteration: Iteration | None = None,
     ) -> None:
+        self.kind = step.kind
         self._store = store
         self._execution = execution
         self._position = position
@@ -158,7 +166,10 @@ class RecordingControl:
         answer = self.inner.call(operation, request)
         if operation in _METADATA:
             member, arn = _METADATA[operation]
-            self.record.executing({member: {"Arn": answer[arn]}})
+            shown = {"Arn": answer[arn]}
+            if self.record.kind in _CHECKS:
+                member, shown = self.record.kind.value, {"CheckJobArn": answer[arn]}
+            self.record.executing({member: shown})
         return answer
 
     def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: StopSignal) -> dict[str, Json]:

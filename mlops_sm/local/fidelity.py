@@ -292,6 +292,15 @@ FIDELITY: Final[Mapping[StepKind, Mapping[str, Member]]] = MappingProxyType(
 )
 """Request members of the kinds whose jobs run here. Models and model packages are only kept, all members of them."""
 
+JOBS: Final[Mapping[StepKind, StepKind]] = MappingProxyType(
+    {
+        **{kind: kind for kind in FIDELITY},
+        StepKind.QUALITY_CHECK: StepKind.PROCESSING,
+        StepKind.CLARIFY_CHECK: StepKind.PROCESSING,
+    }
+)
+"""The kinds of steps that run a job, and the kind of `FIDELITY` whose request theirs is."""
+
 
 def treatment_of(kind: StepKind, path: str) -> Member | None:
     """The line that covers a member, the most specific one; None when the table does not know it.

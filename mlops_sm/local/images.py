@@ -58,6 +58,10 @@ BUILT_IN_ALGORITHMS: Final = frozenset(
 """Repositories of AWS's built-in algorithms: programs, not a Python to run scripts with."""
 
 
+ANALYZERS: Final = frozenset({"sagemaker-model-monitor-analyzer", "sagemaker-clarify-processing"})
+"""Repositories of the images that QualityCheck and ClarifyCheck steps run."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """What an image stands for.
@@ -137,7 +141,14 @@ class ImageTable:
         """Why an image cannot run here and the exact lines that map it."""
         mapping = f'[tool.mlops_sm.local.images]\n         "{_without_tag(image_uri)}" = "{PYTHON}"'
         name = repository(image_uri)
-        if name in BUILT_IN_ALGORITHMS:
+        if name in ANALYZERS:
+            what = f'image "{image_uri}" is AWS\'s analyzer, whose program is not on this machine yet'
+            fix = (
+                "Run this step with --env on an AWS account, or let an analyzer of your own write the same files: name "
+                "it in ContainerEntrypoint and add to pyproject.toml:"
+                f"\n         {mapping}"
+            )
+        elif name in BUILT_IN_ALGORITHMS:
             what = f'image "{image_uri}" is AWS\'s built-in algorithm "{name}", whose program exists only on AWS'
             fix = (
                 "Run this step with --env on an AWS account, or train with a script of your own in AWS's scikit-learn "

@@ -11,7 +11,7 @@ from mlops_sm.definition.expressions import is_expression
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.resolve import ResolveError, Scope, resolve_value
 from mlops_sm.errors import Problem
-from mlops_sm.local.fidelity import FIDELITY, MLFLOW, Honoured, Ignored, Refused, treatment_of
+from mlops_sm.local.fidelity import JOBS, MLFLOW, Honoured, Ignored, Refused, treatment_of
 from mlops_sm.local.handlers import UNSUPPORTED
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
@@ -56,13 +56,15 @@ def preflight(
     problems: list[Problem] = []
     ignored: dict[Ignored, list[_Use]] = {}
     for step in definition.walk():
-        if step.kind in UNSUPPORTED and step.kind not in handlers:
+        if step.kind in handlers:
+            continue
+        if step.kind in UNSUPPORTED:
             problems.append(_unsupported(step))
-        elif step.kind in FIDELITY:
+        elif step.kind in JOBS:
             problems += _check_job(step, scope, images, ignored)
     if definition.raw.get("MlflowConfig"):
         ignored.setdefault(MLFLOW, []).append(_Use("", "MlflowConfig"))
-    if isolation is not None and any(step.kind in FIDELITY for step in definition.walk()):
+    if isolation is not None and any(step.kind in JOBS for step in definition.walk()):
         fact = isolation.probe()
         if not fact.ok:
             problems.append(Problem("E401", "local account -> isolation", fact.detail, fact.fix))
@@ -73,7 +75,7 @@ def preflight(
 def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignored, list[_Use]]) -> Iterator[Problem]:
     refused = set()
     for path, value in _leaves(step.arguments, scope):
-        member = treatment_of(step.kind, path)
+        member = treatment_of(JOBS[step.kind], path)
         # A member the service does not know is for the definition's own checks.
         if member is None or value in (None, False, "", {}):
             continue
@@ -90,7 +92,7 @@ def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignor
             case unreachable:
                 assert_never(unreachable)
     match step.kind:
-        case StepKind.PROCESSING:
+        case StepKind.PROCESSING | StepKind.QUALITY_CHECK | StepKind.CLARIFY_CHECK:
             yield from _check_processing(step, scope, images)
         case StepKind.TRAINING:
             yield from _check_training(step, step.arguments, "", scope, images)

@@ -26,6 +26,8 @@ from mlops_sm.errors import InputError, Problem, did_you_mean
 from mlops_sm.local.handlers import HANDLERS, UNSUPPORTED, StepResult, StepRun
 from mlops_sm.local.handlers.recall import PROPERTIES
 
+_REPLACEABLE: Final = frozenset({*UNSUPPORTED, StepKind.QUALITY_CHECK, StepKind.CLARIFY_CHECK})
+"""Kinds that do not run here, and those that run with an analyzer of the user's own only."""
 _PROGRAM: Final = Path(__file__).with_name("user_handlers_child.py")
 _GRACE_SECONDS: Final = 10.0
 _MAX_OUTPUT: Final = 600
@@ -119,9 +121,9 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
 def _problems(kind: str) -> list[Problem]:
     where = f'pyproject.toml -> [tool.mlops_sm.local.handlers] -> "{kind}"'
     if kind not in set(StepKind):
-        fix = did_you_mean(kind, [each.value for each in UNSUPPORTED]) or "Write the step's Type, e.g. EMR."
+        fix = did_you_mean(kind, [each.value for each in _REPLACEABLE]) or "Write the step's Type, e.g. EMR."
         return [Problem("E415", where, f"{kind} is no kind of step", fix)]
-    if StepKind(kind) not in UNSUPPORTED:
+    if StepKind(kind) not in _REPLACEABLE:
         what = f"{kind} steps run here already" if StepKind(kind) in HANDLERS else f"{kind} steps start nothing"
         return [Problem("E415", where, what, "Remove the line.")]
     return []

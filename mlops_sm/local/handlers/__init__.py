@@ -9,6 +9,7 @@ from typing import Final
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.states import ENGINE_KINDS
 from mlops_sm.local.handlers.callback import run_callback
+from mlops_sm.local.handlers.check import run_check
 from mlops_sm.local.handlers.cleanup import run_cleanup
 from mlops_sm.local.handlers.endpoint_config import run_endpoint_config
 from mlops_sm.local.handlers.lambda_step import run_lambda
@@ -61,17 +62,16 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = MappingProxyType(
         StepKind.ENDPOINT_CONFIG: run_endpoint_config,
         StepKind.LINEAGE: run_lineage,
         StepKind.CLEANUP: run_cleanup,
+        StepKind.QUALITY_CHECK: run_check,
+        StepKind.CLARIFY_CHECK: run_check,
     }
 )
 """What runs a step of a kind."""
 
 _OTHER_SERVICE: Final = "it calls another AWS service, which does not exist on this machine"
-_NOT_YET: Final = "its job cannot run on this machine yet"
 
 UNSUPPORTED: Final[Mapping[StepKind, str]] = MappingProxyType(
     {
-        StepKind.QUALITY_CHECK: _NOT_YET,
-        StepKind.CLARIFY_CHECK: _NOT_YET,
         StepKind.ENDPOINT: "models cannot be served on this machine yet",
         StepKind.INFERENCE_COMPONENT: "models cannot be served on this machine yet",
         StepKind.EMR: _OTHER_SERVICE,

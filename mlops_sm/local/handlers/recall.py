@@ -9,9 +9,9 @@ from mlops_sm.definition.document import Json, Step
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.status import Succeeded
 from mlops_sm.local.handlers.callback import callback_properties
+from mlops_sm.local.handlers.check import check_properties
 from mlops_sm.local.handlers.step import ControlPlane
 from mlops_sm.local.handlers.tuning import tuning_properties
-
 
 PROPERTIES: Final = "UserProperties"
 """Member of a step's record that keeps what a handler of the user returned; no answer of the service shows it."""
@@ -65,6 +65,8 @@ def recall(step: Step, metadata: Mapping[str, Json], control: ControlPlane) -> S
         case StepKind.LAMBDA if "Lambda" in metadata:
             outputs = {each["Name"]: each["Value"] for each in metadata["Lambda"].get("OutputParameters") or []}
             return Succeeded(callback_properties(step.raw.get("OutputParameters") or [], outputs))
+        case StepKind.QUALITY_CHECK | StepKind.CLARIFY_CHECK if step.kind.value in metadata:
+            return Succeeded(check_properties(metadata[step.kind.value]))
         case StepKind.LINEAGE if "Lineage" in metadata:
             return Succeeded(metadata["Lineage"])
         case StepKind.CLEANUP:

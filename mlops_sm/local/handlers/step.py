@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from mlops_sm.definition.document import Json, Step
+from mlops_sm.engine.resolve import ResolveError
 from mlops_sm.engine.status import Outcome
 
 
@@ -111,6 +112,10 @@ class ControlPlane(Protocol):
         """As long as the context lasts the token may be answered; its value waits, and is None when nobody can."""
 
 
+def _no_file(uri: str) -> Json:
+    raise ResolveError(f"there is nothing at {uri}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRun:
     """One step that is to run now.
@@ -120,6 +125,7 @@ class StepRun:
         new_suffix: Ten random characters, for a job's name or a callback's token.
         tags: The execution's tags in the service's form; a tag of the step wins.
         members: What the step has beside its Arguments, without expressions, e.g. a Callback's SqsQueueUrl.
+        read_json: The JSON content of an S3 URI; raises `ResolveError` when there is none.
         upstream: What the steps left behind that a Cleanup step cleans, by name; those that have not ended are missing.
     """
 
@@ -134,6 +140,11 @@ class StepRun:
     tags: tuple[Mapping[str, str], ...] = ()
     members: Mapping[str, Json] = field(default_factory=dict)
     upstream: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    read_json: Callable[[str], Json] = _no_file
+
+    def with_arguments(self, arguments: dict[str, Json]) -> StepRun:
+        """The same step with other Arguments."""
+        return replace(self, arguments=arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
