@@ -92,6 +92,17 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
     "objective_is_not_measured": [("E339", 'the objective "auk" is not one of the metrics Did you mean "auc"?')],
     "model_of_rank_zero": [("E338", "there is no training of rank 0")],
     "best_of_a_training": [("E338", "`best_model` takes a TuningStep, not a TrainingStep")],
+    "choices_of_batch": [
+        ("E336", "max_payload is 0"),
+        ("E339", "there is no split_type 'Lines' Did you mean \"Line\"?"),
+        ("E339", "there is no strategy 'Multi' Did you mean \"MultiRecord\"?"),
+        ("E339", "there is no join_source 'input' Did you mean \"Input\"?"),
+    ],
+    "limits_that_batch_does_not_have": [
+        ("E339", "a transform job has no volume_size_in_gb"),
+        ("E339", "a transform job has no max_runtime_in_seconds"),
+    ],
+    "predictions_of_a_processing": [("E338", "`predictions` takes a TransformStep, not a ProcessingStep")],
 }
 
 

@@ -21,6 +21,7 @@ from mlops_sm.builders import (
     algorithm_image,
     at_least,
     at_most,
+    batch_transform,
     best_model,
     create_model,
     equals,
@@ -31,6 +32,7 @@ from mlops_sm.builders import (
     metric,
     model_artifacts,
     output,
+    predictions,
     processing,
     quality_gate,
     register_model,
@@ -432,3 +434,23 @@ def replace_region(ctx: Context, region: str) -> Context:
     elsewhere = ctx.environment.model_copy(update={"region": region})
     make = partial(Context, elsewhere, ctx.pipeline_name, ctx.project_name)
     return make(ctx.root, ctx.session, ctx.role)
+
+
+def a_transform(ctx: Context, **changed: Any) -> Any:
+    arguments = {"model": "credit", "data": "s3://bucket/applications/"} | changed
+    return batch_transform(ctx, "Score", **arguments)
+
+
+@case
+def choices_of_batch(ctx: Context) -> Any:
+    return a_transform(ctx, split_type="Lines", strategy="Multi", join_source="input", max_payload=0)
+
+
+@case
+def limits_that_batch_does_not_have(ctx: Context) -> Any:
+    return a_transform(ctx, compute=Compute(max_runtime_in_seconds=60, volume_size_in_gb=100))
+
+
+@case
+def predictions_of_a_processing(ctx: Context) -> Any:
+    return predictions(a_processing(ctx))
