@@ -7,6 +7,7 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator import callbacks, jobs, runner
+from mlops_sm.emulator.sagemaker.tuning_records import children_of
 from mlops_sm.emulator.sagemaker.tuning_records import closed as closed_tuning_job
 from mlops_sm.emulator.store import Entity, Kind, Store
 from mlops_sm.engine import ExecutionStatus
@@ -73,7 +74,7 @@ def _closed_job(job: Entity, now: float) -> Entity:
 
 
 def _closed_tuning_job(store: Store, job: Entity, now: float) -> Entity:
-    children = store.select(job.scope, Kind.TRAINING_JOB, parent=job.name)
+    children = children_of(store, job)
     if job.status == jobs.STOPPING:
         return closed_tuning_job(job, children, "Stopped", None, now)
     return closed_tuning_job(job, children, "Failed", _REASON.format(what="job", fix="Please start it again."), now)

@@ -22,6 +22,7 @@ from mlops_sm.emulator.sagemaker.lineage import artifact, entity_arn, missing, n
 from mlops_sm.emulator.sagemaker.lineage_graph import Association, Graph
 from mlops_sm.emulator.sagemaker.lineage_jobs import JobFacts, facts_of
 from mlops_sm.emulator.sagemaker.metrics import Metrics, Point
+from mlops_sm.emulator.sagemaker.tuning_records import children_of
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 
 _log = logging.getLogger(__name__)
@@ -75,8 +76,7 @@ class LineageRecorder:
             tuning_job = self._store.by_arn(arn)
             if tuning_job is not None:
                 # Those that it has started by now; later ones find the tag.
-                children = self._store.select(tuning_job.scope, Kind.TRAINING_JOB, parent=tuning_job.name)
-                jobs = [child.arn for child in children]
+                jobs = [child.arn for child in children_of(self._store, tuning_job)]
         for job in jobs:
             self._join_execution(job, execution, body["StartTime"])
 

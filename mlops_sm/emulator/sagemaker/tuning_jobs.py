@@ -18,6 +18,7 @@ from mlops_sm.emulator.sagemaker.tuning_records import (
     child_name,
     child_request,
     child_summary,
+    children_of,
     described,
     value_of,
     with_defaults,
@@ -103,7 +104,7 @@ def list_training_jobs(call: Call) -> dict[str, Json]:
     tuning_job, request = _job(call), call.request
     status = request.get("StatusEquals")
     found = []
-    for child in call.store.select(call.scope, Kind.TRAINING_JOB, parent=tuning_job.name):
+    for child in children_of(call.store, tuning_job):
         key = _sort_key(child, request.get("SortBy", "Name"))
         if key is not None and status in (None, child.status):
             found.append(([key, child.name], child))
@@ -201,7 +202,7 @@ def _known(call: Call, parents: list[Entity], definition: JobDefinition) -> list
     return [
         Known({**(child.body.get("HyperParameters") or {})}, value_of(child.body))
         for parent in parents
-        for child in call.store.select(call.scope, Kind.TRAINING_JOB, parent=parent.name)
+        for child in children_of(call.store, parent)
         if definition.space.inside(child.body.get("HyperParameters") or {}) is not None
     ]
 

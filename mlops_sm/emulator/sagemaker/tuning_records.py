@@ -8,7 +8,7 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.sagemaker.tuning_requests import OBJECTIVE_HYPERPARAMETER, JobDefinition
-from mlops_sm.emulator.store import Entity
+from mlops_sm.emulator.store import Entity, Kind, Store
 from mlops_sm.local.jobs import JobOutcome, JobStatus
 from mlops_sm.local.tuning.space import Values
 
@@ -53,6 +53,12 @@ _PASSED_ON: Final = (
     "Environment",
 )
 """Members of a definition that are the training job's."""
+
+
+def children_of(store: Store, job: Entity) -> list[Entity]:
+    """The training jobs that a tuning job has started; not those of a deleted one that had its name."""
+    found = store.select(job.scope, Kind.TRAINING_JOB, parent=job.name)
+    return [child for child in found if child.created >= job.created]
 
 
 def child_name(tuning_job: str, number: int, salt: str) -> str:

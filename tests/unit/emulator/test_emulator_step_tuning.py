@@ -56,8 +56,8 @@ def tune(account: Any) -> Any:
     return make
 
 
-def start(account: Any, *steps: Any) -> str:
-    account.create_pipeline("search", *steps)
+def start(account: Any, *steps: Any, **members: Any) -> str:
+    account.create_pipeline("search", *steps, **members)
     arn: str = account.sagemaker.start_pipeline_execution(PipelineName="search")["PipelineExecutionArn"]
     return arn
 
@@ -93,14 +93,15 @@ def test_an_objective_that_never_appears_fails_the_step(account: Any, tune: Any)
     assert "TuningJob" in step["Metadata"]
 
 
-def test_a_range_that_makes_no_sense_fails_the_step(account: Any, tune: Any) -> None:
+def test_a_range_that_turns_out_to_make_no_sense_fails_the_step(account: Any, tune: Any) -> None:
     step = tune()
     step["Arguments"]["HyperParameterTuningJobConfig"]["ParameterRanges"] = {
-        "IntegerParameterRanges": [{"Name": "x", "MinValue": "5", "MaxValue": "1"}]
+        "IntegerParameterRanges": [{"Name": "x", "MinValue": get("Parameters.Least"), "MaxValue": "1"}]
     }
     step["Arguments"]["HyperParameterTuningJobConfig"]["Strategy"] = "Random"
     step["Arguments"]["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] = 2
-    arn = start(account, step)
+    least = {"Name": "Least", "Type": "Integer", "DefaultValue": 5}
+    arn = start(account, step, parameters=[least])
     assert account.execution_end(arn)["PipelineExecutionStatus"] == "Failed"
     assert "the minimum of x, 5, is above its maximum, 1" in account.steps(arn)["Tune"]["FailureReason"]
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 WAIT = 'import time\nprint("loss=3.0", flush=True)\ntime.sleep(600)'
@@ -366,3 +371,40 @@ def test_it_takes_no_place_of_the_jobs_it_waits_for(open_account: Any) -> None:
         return {each["HyperParameterTuningJobStatus"] for each in found}
 
     account.until(lambda: statuses() == {"Completed"}, "both")
+
+
+DYING = """
+import json, os, signal, sys, time
+from pathlib import Path
+from mlops_sm.emulator import LocalAccount
+
+account = LocalAccount.open(Path(sys.argv[1]))
+account.ensure_bucket("emulator-tests")
+request, script = json.loads(sys.argv[2]), sys.argv[3]
+account.client("s3").put_object(Bucket="emulator-tests", Key="code/tuned.py", Body=script.encode())
+sagemaker = account.client("sagemaker")
+sagemaker.create_hyper_parameter_tuning_job(**request)
+while len(sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]) < 2:
+    time.sleep(0.01)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_search_whose_owner_was_killed_is_closed_and_its_name_is_free_again(
+    account: Any, open_account: Any, tuning_request: Any, state: Path
+) -> None:
+    request = tuning_request("search", WAIT)
+    account.local.close()
+    died = subprocess.run([sys.executable, "-c", DYING, str(state), json.dumps(request), WAIT], check=False)
+    assert died.returncode == -signal.SIGKILL
+    again = open_account()
+    described = again.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="search")
+    assert described["HyperParameterTuningJobStatus"] == "Failed"
+    assert described["FailureReason"].startswith("InternalServerError: the process that owned the local account ended")
+    assert described["TrainingJobStatusCounters"] == {**NONE, "RetryableError": 2}
+    assert described["ObjectiveStatusCounters"] == {"Succeeded": 0, "Pending": 0, "Failed": 2}
+    assert again.sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"] == []
+    again.sagemaker.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName="search")
+    again.sagemaker.create_hyper_parameter_tuning_job(**request)
+    listed = again.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="search")
+    assert {job["TrainingJobStatus"] for job in listed["TrainingJobSummaries"]} <= {"InProgress"}
