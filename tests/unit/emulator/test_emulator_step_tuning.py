@@ -100,7 +100,7 @@ def test_a_range_that_turns_out_to_make_no_sense_fails_the_step(account: Any, tu
     }
     step["Arguments"]["HyperParameterTuningJobConfig"]["Strategy"] = "Random"
     step["Arguments"]["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] = 2
-    least = {"Name": "Least", "Type": "Integer", "DefaultValue": 5}
+    least = {"Name": "Least", "Type": "String", "DefaultValue": "5"}
     arn = start(account, step, parameters=[least])
     assert account.execution_end(arn)["PipelineExecutionStatus"] == "Failed"
     assert "the minimum of x, 5, is above its maximum, 1" in account.steps(arn)["Tune"]["FailureReason"]
