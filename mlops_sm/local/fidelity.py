@@ -84,7 +84,7 @@ _AUGMENTED: Final = Refused(
 )
 _INSTANCES: Final = Refused(
     "E406",
-    "more than one instance is asked for, and a job on this machine has exactly one",
+    "more than one instance is asked for, and only processing jobs have several on this machine",
     "Set the instance count to 1 for the local environment, e.g. by a pipeline parameter.",
 )
 _GROUPS: Final = Refused(
@@ -126,7 +126,7 @@ _PROCESSING: Final[Mapping[str, Member]] = {
     "ProcessingOutputConfig.Outputs[].FeatureStoreOutput": Member(_FEATURE_STORE),
     "ProcessingOutputConfig.KmsKeyId": Member(_KEYS),
     "ProcessingResources.ClusterConfig": Member(_HARDWARE),
-    "ProcessingResources.ClusterConfig.InstanceCount": _ONE_INSTANCE,
+    "ProcessingResources.ClusterConfig.InstanceCount": Member(HONOURED),
     "ProcessingResources.ClusterConfig.InstancePreferences[].InstanceCount": _ONE_INSTANCE,
     "ProcessingResources.ClusterConfig.SelectedInstanceCount": _ONE_INSTANCE,
     "ProcessingResources.ClusterConfig.VolumeKmsKeyId": Member(_KEYS),

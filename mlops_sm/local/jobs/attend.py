@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import select
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from mlops_sm.errors import RefusedError
 from mlops_sm.local.isolation.layer import Ended, Launch, Process
@@ -26,6 +25,13 @@ _DRAIN: Final = 5.0
 """Seconds to wait for the rest of the output of a process that has ended; it is there unless the machine is stuck."""
 MAX_RUNTIME: Final = 86_400
 """Seconds a job may run when the request does not say; the service's default."""
+
+
+class Asked(Protocol):
+    """Whether a job was asked to end; a `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Whether it was."""
 
 
 class Cause(Enum):
@@ -70,9 +76,7 @@ class Command:
     max_runtime_in_seconds: float
 
 
-def run_command(
-    command: Command, folder: JobFolder, site: Site, *, stop: threading.Event, scanner: MetricScanner
-) -> Ending:
+def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanner: MetricScanner) -> Ending:
     """Run a command to its end, whatever ends it.
 
     Raises:
@@ -125,7 +129,7 @@ class _Attendance:
         folder: JobFolder,
         scanner: MetricScanner,
         *,
-        stop: threading.Event,
+        stop: Asked,
         grace_seconds: float,
     ) -> None:
         self._process = process

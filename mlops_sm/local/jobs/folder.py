@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -13,7 +14,21 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.isolation.layer import ML
 
 HOST: Final = "algo-1"
-"""The name of a job's only instance."""
+"""The name of a job's first instance; it has the job's own folder, the others have one in it."""
+_HOSTS: Final = "algo-*"
+_MAX_HOSTS: Final = 250
+"""Instances of one job; each has a loopback address of its own, 127.0.0.1 to 127.0.0.250."""
+
+
+def host_names(count: int) -> tuple[str, ...]:
+    """The names of a job's instances, sorted as in resourceconfig.json: lexicographically.
+
+    Raises:
+        JobFailureError: So many cannot be told apart here.
+    """
+    if not 1 <= count <= _MAX_HOSTS:
+        raise JobFailureError(f"ClientError: a job on this machine has 1 to {_MAX_HOSTS} instances, not {count}")
+    return tuple(sorted(f"algo-{number}" for number in range(1, count + 1)))
 
 
 class JobFailureError(Exception):
@@ -34,21 +49,34 @@ class JobFolder:
     """The folder of one job.
 
     Attributes:
-        root: ``<jobs>/<name>``.
+        root: ``<jobs>/<name>``, or a folder in it for an instance but the first.
+        shared_log: The log of all instances, of an instance but the first.
     """
 
     root: Path
+    shared_log: Path | None = None
 
     @classmethod
     def create(cls, site_jobs: Path, name: str) -> JobFolder:
         """Make the folder anew; whatever an earlier job of the same name left is gone."""
         folder = cls(site_jobs / name)
         folder.remove()
-        for path in (folder.ml, folder.scratch / "tmp"):
-            path.mkdir(parents=True)
-        folder.hosts.write_text(f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 {HOST}\n")
-        folder.log.write_bytes(b"")
+        folder.log.unlink(missing_ok=True)
+        folder.furnish((HOST,))
         return folder
+
+    def furnish(self, hosts: Sequence[str]) -> None:
+        """Make what every instance has: empty folders, a log, and names for all instances of the job."""
+        self.remove()
+        for path in (self.ml, self.scratch / "tmp"):
+            path.mkdir(parents=True)
+        names = "".join(f"127.0.0.{host.rpartition('-')[2]} {host}\n" for host in hosts)
+        self.hosts.write_text(f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{names}")
+        self.log.touch()
+
+    def of_host(self, host: str) -> JobFolder:
+        """The folder of one of the job's instances."""
+        return self if host == HOST else JobFolder(self.root / host, self.log)
 
     @property
     def ml(self) -> Path:
@@ -67,8 +95,8 @@ class JobFolder:
 
     @property
     def log(self) -> Path:
-        """The job's stdout and stderr."""
-        return self.root / "log"
+        """The job's stdout and stderr, of all its instances."""
+        return self.shared_log or self.root / "log"
 
     def inside(self, container_path: str, *, under: str = ML) -> Path:
         """Where a path of the job is on this machine.
@@ -109,6 +137,9 @@ class JobFolder:
                 _make_accessible(path)
                 shutil.rmtree(path, ignore_errors=True)
         self.hosts.unlink(missing_ok=True)
+        for host in self.root.glob(_HOSTS):
+            JobFolder(host).remove()
+            host.rmdir()
 
 
 def _make_accessible(root: Path) -> None:

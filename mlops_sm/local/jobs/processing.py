@@ -10,9 +10,10 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.isolation.layer import ML, SCRATCH
-from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending, run_command
+from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending
+from mlops_sm.local.jobs.cluster import Instance, run_cluster
 from mlops_sm.local.jobs.continuous import ContinuousUpload
-from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
+from mlops_sm.local.jobs.folder import JobFailureError, JobFolder, host_names
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
 from mlops_sm.local.jobs.running import JobRun, failure_of
@@ -52,33 +53,50 @@ def run_processing(
 def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) -> JobOutcome:
     site = run.site
     run.on_status("Downloading", "Downloading input data")
-    (folder.ml / "output").mkdir()
-    for entry in request.get("ProcessingInputs") or []:
-        _download(entry, request, run, folder)
+    resources = (request.get("ProcessingResources") or {}).get("ClusterConfig") or {}
+    hosts = host_names(resources.get("InstanceCount") or 1)
+    network = not (request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False)
+    if len(hosts) > 1 and not network:
+        raise JobFailureError(
+            "ClientError: several instances without network cannot reach each other on this machine; use one instance"
+        )
+    folders = [folder.of_host(host) for host in hosts]
     wanted = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     outputs = [entry for entry in wanted if _is_ours(entry) and "S3Output" in entry]
-    for output in outputs:
-        _local(output["S3Output"], folder).mkdir(parents=True, exist_ok=True)
-    folder.write_json(
-        "config/processingjobconfig.json", {"ProcessingJobArn": arn, "ProcessingJobName": run.name, **request}
-    )
-    folder.write_json("config/resourceconfig.json", {"current_host": HOST, "hosts": [HOST]})
+    for index, (host, here) in enumerate(zip(hosts, folders, strict=True)):
+        here.furnish(hosts)
+        (here.ml / "output").mkdir()
+        for entry in request.get("ProcessingInputs") or []:
+            _download(entry, request, run, here, (index, len(hosts)))
+        for output in outputs:
+            _local(output["S3Output"], here).mkdir(parents=True, exist_ok=True)
+        here.write_json(
+            "config/processingjobconfig.json", {"ProcessingJobArn": arn, "ProcessingJobName": run.name, **request}
+        )
+        here.write_json("config/resourceconfig.json", {"current_host": host, "hosts": list(hosts)})
     run.check_stop()
     run.on_status("Processing", "Processing")
     at_end = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") != _CONTINUOUS]
     always = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") == _CONTINUOUS]
-    scanner = MetricScanner((), site.clock)
-    with ContinuousUpload(site.store, [(_local(end, folder), end["S3Uri"]) for end in always]) as continuous:
-        ending = run_command(_command(request, site), folder, site, stop=run.stop, scanner=scanner)
-    message = folder.read_text(_MESSAGE, _MAX_MESSAGE)
-    status, reason = _verdict(ending, message, folder)
+    command = _command(request, site)
+    instances = [
+        Instance(host=host, folder=here, command=command, scanner=MetricScanner((), site.clock))
+        for host, here in zip(hosts, folders, strict=True)
+    ]
+    streams = [(_local(end, here), end["S3Uri"]) for end in always for here in folders]
+    with ContinuousUpload(site.store, streams) as continuous:
+        cluster = run_cluster(instances, site, stop=run.stop)
+    ending = cluster.ending
+    message = cluster.folder.read_text(_MESSAGE, _MAX_MESSAGE)
+    status, reason = _verdict(ending, message, cluster.folder)
     try:
         # However the job ended.
         continuous.finish()
         if status is JobStatus.COMPLETED:
             run.on_status("Uploading", "Uploading outputs")
             for end in at_end:
-                upload(site.store, _local(end, folder), end["S3Uri"])
+                for here in folders:
+                    upload(site.store, _local(end, here), end["S3Uri"])
     except JobFailureError as error:
         status, reason = JobStatus.FAILED, reason or error.reason
     return run.outcome(status, ending, reason, exit_message=message or None)
@@ -94,7 +112,9 @@ def _verdict(ending: Ending, message: str | None, folder: JobFolder) -> tuple[Jo
             return JobStatus.FAILED, failure_of(ending, message or "See job logs for more information", folder)
 
 
-def _download(entry: Mapping[str, Json], request: Mapping[str, Json], run: JobRun, folder: JobFolder) -> None:
+def _download(
+    entry: Mapping[str, Json], request: Mapping[str, Json], run: JobRun, folder: JobFolder, place: tuple[int, int]
+) -> None:
     if not _is_ours(entry):
         return
     source = entry.get("S3Input")
@@ -108,6 +128,7 @@ def _download(entry: Mapping[str, Json], request: Mapping[str, Json], run: JobRu
         data_type=source.get("S3DataType", "S3Prefix"),
         region=run.site.region,
         role=request.get("RoleArn", ""),
+        share=place if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1),
     )
 
 

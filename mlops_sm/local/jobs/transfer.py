@@ -14,7 +14,16 @@ from mlops_sm.local.site import ObjectStore, StoreError
 from mlops_sm.naming import S3Uri, parse_s3_uri
 
 
-def download(store: ObjectStore, uri: str, target: Path, *, data_type: str, region: str, role: str) -> None:
+def download(
+    store: ObjectStore,
+    uri: str,
+    target: Path,
+    *,
+    data_type: str,
+    region: str,
+    role: str,
+    share: tuple[int, int] = (0, 1),
+) -> None:
     """Fetch what an S3 data source names into a folder.
 
     Args:
@@ -24,6 +33,7 @@ def download(store: ObjectStore, uri: str, target: Path, *, data_type: str, regi
         data_type: ``S3Prefix`` or ``ManifestFile``.
         region: For the message when there is nothing.
         role: The job's role ARN, for the same message.
+        share: Which of how many instances this is for: of ShardedByS3Key each gets its part of the objects.
 
     Raises:
         JobFailureError: Nothing there, no such bucket, an unusable key, or the disk is full.
@@ -31,7 +41,7 @@ def download(store: ObjectStore, uri: str, target: Path, *, data_type: str, regi
     with as_job_failure("Data download failed", target):
         target.mkdir(parents=True, exist_ok=True)
         files = _found(store, uri, data_type=data_type, region=region, role=role)
-        for location, relative in files:
+        for location, relative in files[share[0] :: share[1]]:
             path = target / _safe(relative)
             path.parent.mkdir(parents=True, exist_ok=True)
             store.fetch(location.bucket, location.key, path)

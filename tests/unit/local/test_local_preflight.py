@@ -82,11 +82,6 @@ def test_steps_in_branches_are_refused_too() -> None:
         (processing(AppSpecification={"ImageUri": "mine:1"}), "E402", "AppSpecification.ImageUri"),
         (processing(AppSpecification={"ImageUri": PYTHON}), "E407", "AppSpecification.ContainerEntrypoint"),
         (
-            processing(ProcessingResources={"ClusterConfig": {"InstanceCount": 2}}),
-            "E406",
-            "ProcessingResources.ClusterConfig.InstanceCount",
-        ),
-        (
             processing(
                 ProcessingInputs=[{"InputName": "q", "DatasetDefinition": {"LocalPath": "/x", "InputMode": "F"}}]
             ),
@@ -199,10 +194,10 @@ def test_an_entrypoint_needs_no_program() -> None:
 
 def test_values_of_parameters_are_looked_at() -> None:
     image = {"ImageUri": {"Get": "Parameters.Image"}, "ContainerEntrypoint": ["true"]}
-    resources = {"ClusterConfig": {"InstanceCount": {"Get": "Parameters.Count"}}}
-    bad = processing(AppSpecification=image, ProcessingResources=resources)
-    assert codes(check(bad, parameters={"Image": "mine:1", "Count": 3})) == ["E406", "E402"]
-    assert check(bad, parameters={"Image": PYTHON, "Count": 1}) == []
+    resources = {"InstanceCount": {"Get": "Parameters.Count"}}
+    bad = processing(AppSpecification=image), training(ResourceConfig=resources)
+    assert sorted(codes(check(*bad, parameters={"Image": "mine:1", "Count": 3}))) == ["E402", "E406"]
+    assert check(*bad, parameters={"Image": PYTHON, "Count": 1}) == []
 
 
 def test_what_only_the_run_knows_is_not_refused() -> None:

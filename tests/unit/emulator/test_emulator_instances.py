@@ -1,0 +1,78 @@
+"""Processing jobs of several instances: their names, their shares of the input, their outputs, and how they end.
+
+Rules: developer guide, "Build your own processing container" (resourceconfig.json); API reference, ProcessingS3Input
+(S3DataDistributionType).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+SCRIPT = """
+import json, os, socket
+config = json.load(open("/opt/ml/config/resourceconfig.json"))
+host = config["current_host"]
+config["files"] = sorted(os.listdir("/opt/ml/processing/data"))
+config["addresses"] = [socket.gethostbyname(name) for name in config["hosts"]]
+json.dump(config, open(f"/opt/ml/processing/out/{host}.json", "w"))
+print("hello from", host)
+"""
+
+
+def several(request: dict[str, Any], distribution: str = "ShardedByS3Key") -> dict[str, Any]:
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+    source = {
+        "S3Uri": "s3://emulator-tests/data/",
+        "LocalPath": "/opt/ml/processing/data",
+        "S3DataType": "S3Prefix",
+        "S3InputMode": "File",
+        "S3DataDistributionType": distribution,
+    }
+    request["ProcessingInputs"].append({"InputName": "data", "S3Input": source})
+    return request
+
+
+def test_every_instance_has_its_name_its_share_and_its_output(account: Any) -> None:
+    for name in "abc":
+        account.put(f"data/{name}", name)
+    account.sagemaker.create_processing_job(**several(account.processing_request("two", SCRIPT)))
+    ended = account.processing_end("two")
+    assert ended["ProcessingJobStatus"] == "Completed", ended
+    seen = {host: json.loads(account.body(f"two/out/{host}.json")) for host in ("algo-1", "algo-2")}
+    for host, config in seen.items():
+        assert config["current_host"] == host
+        assert config["hosts"] == ["algo-1", "algo-2"]
+        assert config["addresses"] == ["127.0.0.1", "127.0.0.2"]
+    assert [seen[host]["files"] for host in sorted(seen)] == [["a", "c"], ["b"]]
+
+
+def test_what_is_replicated_is_whole_on_every_instance(account: Any) -> None:
+    account.put("data/a", "a")
+    request = several(account.processing_request("whole", SCRIPT), "FullyReplicated")
+    account.sagemaker.create_processing_job(**request)
+    assert account.processing_end("whole")["ProcessingJobStatus"] == "Completed"
+    assert json.loads(account.body("whole/out/algo-2.json"))["files"] == ["a"]
+
+
+def test_the_failure_of_one_ends_all(account: Any) -> None:
+    account.put("data/a", "a")
+    script = """
+import json, time
+if json.load(open("/opt/ml/config/resourceconfig.json"))["current_host"] == "algo-2":
+    open("/opt/ml/output/message", "w").write("two has had enough")
+    raise SystemExit(3)
+time.sleep(600)
+"""
+    account.sagemaker.create_processing_job(**several(account.processing_request("bad", script), "FullyReplicated"))
+    ended = account.processing_end("bad")
+    assert ended["ProcessingJobStatus"] == "Failed"
+    assert ended["FailureReason"] == "AlgorithmError: two has had enough, exit code: 3"
+
+
+def test_without_network_they_cannot_meet(account: Any) -> None:
+    account.put("data/a", "a")
+    request = several(account.processing_request("alone", SCRIPT))
+    request["NetworkConfig"] = {"EnableNetworkIsolation": True}
+    account.sagemaker.create_processing_job(**request)
+    assert "cannot reach each other" in account.processing_end("alone")["FailureReason"]
