@@ -137,6 +137,16 @@ def test_batch_transform_of_the_plain_sdk(run: Run, role: str) -> None:
     assert last_json(output) == {"status": "Completed", "rows": ["1,3.0", "2,6.0"]}
 
 
+@pytest.mark.sdk
+def test_functions_and_iterations_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
+    found = last_json(run(sys.executable, str(CLIENTS / "sdk_v3_fan_out.py"), role, BUCKET, str(tmp_path)))
+    assert found == {
+        "steps": dict.fromkeys(["Plan", "Segments", "Score-0", "Score-1", "Score-2", "Tell"], "Succeeded"),
+        "best": "ccc with 3.0 of 3",
+        "item": '{"name":"ccc"}',
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
 def test_a_pipeline_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
