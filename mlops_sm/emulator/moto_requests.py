@@ -37,6 +37,7 @@ def ask_moto(arrival: Arrival, request: AWSPreparedRequest) -> Answer | None:
     try:
         result = botocore_stubber.process_request(request)
     except NotImplementedError:
+        # How moto says that it lacks an operation.
         return refusal(arrival, unavailable(arrival))
     except UnsavedError:
         raise

@@ -21,6 +21,10 @@ class BadCodeError(Exception):
     """An archive that cannot be used; the text says why."""
 
 
+_UNREADABLE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError)
+"""What `zipfile` raises for content that it cannot read: damaged, compressed in a way it lacks, or encrypted."""
+
+
 def check_code(content: bytes) -> None:
     """Look through an archive without unpacking it.
 
@@ -30,7 +34,7 @@ def check_code(content: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _members(archive)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (*_UNREADABLE, OSError) as error:
         raise BadCodeError(str(error)) from error
 
 
@@ -57,7 +61,7 @@ def unpacked(content: bytes, folder: Path) -> Path:
         scratch.chmod(0o755)
         if not target.is_dir():
             scratch.rename(target)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise BadCodeError(str(error)) from error
     except OSError:
         # Another thread may have been faster; anything else is the disk's.

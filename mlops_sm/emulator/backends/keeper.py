@@ -47,7 +47,6 @@ _UNREADABLE: Final = (
     TypeError,
     ValueError,
     AttributeError,
-    NotImplementedError,
 )
 
 

@@ -179,12 +179,12 @@ def _is_factory(value: Value) -> bool:
 
 def _backend(service: str, account: str, region: str) -> Value:
     """Stands for a backend, or all of an account or a service, in another's state; see `_Unpickler`."""
-    raise NotImplementedError(f"{service} {account} {region} is read by the keeper only")
+    raise pickle.UnpicklingError(f"{service} {account} {region} is read by the keeper only")
 
 
 def _bucket(account: str, partition: str, name: str) -> Value:
     """Stands for a bucket of S3, which is kept elsewhere; None when it is gone."""
-    raise NotImplementedError(f"{name} of {account} in {partition} is read by the keeper only")
+    raise pickle.UnpicklingError(f"{name} of {account} in {partition} is read by the keeper only")
 
 
 def _reduce_lambda(function: types.FunctionType) -> Value:

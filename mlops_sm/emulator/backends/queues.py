@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Self, SupportsIndex, cast
@@ -230,7 +231,7 @@ class Pending(set[Message]):
 
 def pending(label: str, positions: Sequence[int]) -> Pending:
     """Stands for messages in flight in a backend's state; whoever reads the state looks them up."""
-    raise NotImplementedError(f"{len(positions)} messages of {label} are read by the keeper only")
+    raise pickle.UnpicklingError(f"{len(positions)} messages of {label} are read by the keeper only")
 
 
 def shelves_of(backend: Any) -> Iterator[Shelf]:  # noqa: ANN401 - moto's backend

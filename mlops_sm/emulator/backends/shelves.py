@@ -6,6 +6,7 @@ not part of its backend's state, which names the shelf instead.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol, Self, SupportsIndex
 
@@ -55,7 +56,7 @@ class Shelf(Protocol):
 
 def shelf(kind: str, label: str) -> Item:
     """Stands for a shelf in a backend's state; whoever reads the state puts the shelf in its place."""
-    raise NotImplementedError(f"{kind} {label} is read by the keeper only")
+    raise pickle.UnpicklingError(f"{kind} {label} is read by the keeper only")
 
 
 class Ledger(list[Item]):
