@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -37,3 +39,29 @@ class Replaced:
     def restore(self) -> None:
         """Give every class back what it had."""
         self._undo.close()
+
+
+class Hooks(ABC):
+    """Replacements that belong together: made when something first needs them, taken back when the account closes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._replaced: Replaced | None = None
+
+    def install(self) -> None:
+        """Be there when moto answers; a second call does nothing."""
+        with self._lock:
+            if self._replaced is None:
+                self._replaced = Replaced()
+                self._install(self._replaced)
+
+    def remove(self) -> None:
+        """Give moto its own methods back."""
+        with self._lock:
+            replaced, self._replaced = self._replaced, None
+        if replaced is not None:
+            replaced.restore()
+
+    @abstractmethod
+    def _install(self, replaced: Replaced) -> None:
+        """Replace what is to be replaced."""

@@ -236,7 +236,7 @@ _TRANSFORM: Final[Mapping[str, Member]] = {
 }
 
 _TUNED: Final = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
-_SHARED: Final = (
+TUNED_AND_TRAINED: Final = (
     "AlgorithmSpecification",
     "RoleArn",
     "InputDataConfig",
@@ -261,7 +261,7 @@ def _tuning_definition(prefix: str) -> dict[str, Member]:
         **{
             line: member
             for line, member in _TRAINING.items()
-            if line.split(".")[0].removesuffix("[]") in _SHARED
+            if line.split(".")[0].removesuffix("[]") in TUNED_AND_TRAINED
             and not line.startswith(tuple(f"AlgorithmSpecification.{name}" for name in _NOT_TUNED))
         },
         "HyperParameterTuningResourceConfig": Member(_HARDWARE),

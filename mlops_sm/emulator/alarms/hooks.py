@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +14,7 @@ from mlops_sm.emulator.alarms.messages import Situation
 from mlops_sm.emulator.alarms.plans import MotoAlarm, MotoBackend, PlanError, plan_of
 from mlops_sm.emulator.alarms.reading import ReadError, Request, read_data, read_statistics
 from mlops_sm.emulator.alarms.watch import Alarms
-from mlops_sm.emulator.replacing import Method, Replaced
+from mlops_sm.emulator.replacing import Hooks, Method, Replaced
 from mlops_sm.emulator.store import Scope
 
 _METRIC: Final = "MetricAlarm"
@@ -27,7 +26,7 @@ MotoResponse = Any
 Error = Callable[[str], Exception]
 
 
-class AlarmHooks:
+class AlarmHooks(Hooks):
     """The hooks of one open account; installed by the first request that may concern an alarm.
 
     Args:
@@ -36,24 +35,9 @@ class AlarmHooks:
     """
 
     def __init__(self, alarms: Alarms, clock: Callable[[], datetime]) -> None:
+        super().__init__()
         self._alarms = alarms
         self._clock = clock
-        self._lock = threading.Lock()
-        self._replaced: Replaced | None = None
-
-    def install(self) -> None:
-        """Be there when moto answers; a second call does nothing."""
-        with self._lock:
-            if self._replaced is None:
-                self._replaced = Replaced()
-                self._install(self._replaced)
-
-    def remove(self) -> None:
-        """Give moto its own methods back."""
-        with self._lock:
-            replaced, self._replaced = self._replaced, None
-        if replaced is not None:
-            replaced.restore()
 
     def _install(self, replaced: Replaced) -> None:
         from moto.cloudwatch.models import CloudWatchBackend  # noqa: PLC0415 - 20 ms that other requests do without

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.alarms import messages, rules
@@ -19,6 +19,7 @@ from mlops_sm.emulator.alarms.plans import Measure, Measured, MotoAlarm, MotoBac
 from mlops_sm.emulator.alarms.samples import enough_for
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.database import Database
+from mlops_sm.emulator.events.delivery import Deliveries
 from mlops_sm.emulator.store import Scope
 
 _NEW: Final = "Unchecked: Initial alarm creation"
@@ -30,24 +31,6 @@ _ACTIONS: Final = {
 _PUBLISH: Final = "arn:aws:scheduler:::aws-sdk:sns:publish"
 _REGION: Final = 3
 _log = logging.getLogger(__name__)
-
-
-class Sender(Protocol):
-    """`events.Deliveries`: everything is sent later, by others."""
-
-    def event(self, scope: Scope, event: Mapping[str, Json], *, bus: str = "default") -> None:
-        """Put an event on a bus."""
-
-    def target(
-        self,
-        scope: Scope,
-        target: Mapping[str, Json],
-        payload: str,
-        *,
-        origin: str,
-        event: Mapping[str, Json] | None = None,
-    ) -> None:
-        """Call one target."""
 
 
 @dataclass(slots=True)
@@ -72,7 +55,7 @@ class Alarms:
         self,
         database: Database,
         clock: Clock,
-        sender: Sender,
+        sender: Deliveries,
         changing: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.history = History(database)

@@ -19,7 +19,7 @@ from mlops_sm.local.jobs import JobOutcome, run_training
 
 _TERMINAL: Final = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"})
 _TRANSITIONS: Final = "SecondaryStatusTransitions"
-_DEFAULTS: Final[Mapping[str, Json]] = {
+DEFAULTS: Final[Mapping[str, Json]] = {
     "EnableNetworkIsolation": False,
     "EnableInterContainerTrafficEncryption": False,
     "EnableManagedSpotTraining": False,
@@ -61,7 +61,7 @@ def new_training_job(call: Call, parent: str = "", **members: Json) -> Entity:
         **members: What its record shows beside the request.
     """
     name, now = call.request["TrainingJobName"], call.now()
-    body = {**_DEFAULTS, **call.members(), **members}
+    body = {**DEFAULTS, **call.members(), **members}
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     entity = Entity(
         scope=call.scope,

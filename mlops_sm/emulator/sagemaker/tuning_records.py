@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
+from mlops_sm.emulator.sagemaker.training_jobs import DEFAULTS
 from mlops_sm.emulator.sagemaker.tuning_requests import OBJECTIVE_HYPERPARAMETER, JobDefinition
 from mlops_sm.emulator.store import Entity, Kind, Store
+from mlops_sm.local.fidelity import TUNED_AND_TRAINED
 from mlops_sm.local.jobs import JobOutcome, JobStatus
 from mlops_sm.local.tuning.space import Values
 
@@ -33,26 +35,6 @@ _SUMMARY: Final = (
     "ObjectiveStatus",
     "TrainingJobDefinitionName",
 )
-_FLAGS: Final = {
-    "EnableNetworkIsolation": False,
-    "EnableInterContainerTrafficEncryption": False,
-    "EnableManagedSpotTraining": False,
-}
-_PASSED_ON: Final = (
-    "RoleArn",
-    "InputDataConfig",
-    "VpcConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "StoppingCondition",
-    "EnableNetworkIsolation",
-    "EnableInterContainerTrafficEncryption",
-    "EnableManagedSpotTraining",
-    "CheckpointConfig",
-    "RetryStrategy",
-    "Environment",
-)
-"""Members of a definition that are the training job's."""
 
 
 def children_of(store: Store, job: Entity) -> list[Entity]:
@@ -70,7 +52,7 @@ def child_name(tuning_job: str, number: int, salt: str) -> str:
 def child_request(definition: JobDefinition, name: str, values: Values) -> dict[str, Json]:
     """The CreateTrainingJob request of one training job of a definition."""
     members = definition.members
-    request: dict[str, Json] = {member: members[member] for member in _PASSED_ON if member in members}
+    request: dict[str, Json] = {member: members[member] for member in TUNED_AND_TRAINED if member in members}
     if "ResourceConfig" not in request:
         request["ResourceConfig"] = _resources(members["HyperParameterTuningResourceConfig"])
     checkpoints = request.get("CheckpointConfig")
@@ -127,7 +109,7 @@ def with_defaults(request: Mapping[str, Json], definitions: Iterable[JobDefiniti
 def _filled(definition: JobDefinition) -> dict[str, Json]:
     members = definition.members
     static = {OBJECTIVE_HYPERPARAMETER: definition.metric, **(members.get("StaticHyperParameters") or {})}
-    shown = {**_FLAGS, **members, "StaticHyperParameters": static}
+    shown = {**DEFAULTS, **members, "StaticHyperParameters": static}
     if "HyperParameterRanges" in shown:
         shown["HyperParameterRanges"] = _scaled(shown["HyperParameterRanges"])
     return shown

@@ -6,32 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, assert_never
+from typing import Any, Final, assert_never
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.store import Scope
+from mlops_sm.emulator.events.delivery import Deliveries
 from mlops_sm.emulator.timing.expressions import Dialect
 from mlops_sm.emulator.timing.timetable import Entry
 
 _DELETE: Final = {"Arn": "arn:aws:scheduler:::aws-sdk:scheduler:deleteSchedule"}
-
-
-class Sender(Protocol):
-    """`events.Deliveries`: everything is sent later, by others."""
-
-    def rule(self, scope: Scope, name: str, event: Mapping[str, Json], *, bus: str = "default") -> None:
-        """Send an event to every target of a rule."""
-
-    def target(
-        self,
-        scope: Scope,
-        target: Mapping[str, Json],
-        payload: str,
-        *,
-        origin: str,
-        event: Mapping[str, Json] | None = None,
-    ) -> None:
-        """Call one target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +27,7 @@ class Firing:
         new_event_id: A random UUID.
     """
 
-    sender: Sender
+    sender: Deliveries
     target: Callable[[Entry], Mapping[str, Json] | None]
     new_id: Callable[[int], str]
     new_event_id: Callable[[], str]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.replacing import Method, Replaced
+from mlops_sm.emulator.replacing import Hooks, Method, Replaced
 from mlops_sm.emulator.store import Scope
 from mlops_sm.emulator.timing.expressions import Dialect, ExpressionError, parse, zone
 from mlops_sm.emulator.timing.timetable import Entry, Timetable
@@ -21,7 +20,7 @@ MotoObject = Any
 """A rule, schedule or backend of moto, which has no types that mypy sees."""
 
 
-class ScheduleHooks:
+class ScheduleHooks(Hooks):
     """The hooks of one open account; installed by the first request that may concern a schedule.
 
     Args:
@@ -30,24 +29,9 @@ class ScheduleHooks:
     """
 
     def __init__(self, timetable: Timetable, clock: Callable[[], datetime]) -> None:
+        super().__init__()
         self._timetable = timetable
         self._clock = clock
-        self._lock = threading.Lock()
-        self._replaced: Replaced | None = None
-
-    def install(self) -> None:
-        """Be there when moto answers; a second call does nothing."""
-        with self._lock:
-            if self._replaced is None:
-                self._replaced = Replaced()
-                self._install(self._replaced)
-
-    def remove(self) -> None:
-        """Give moto its own methods back."""
-        with self._lock:
-            replaced, self._replaced = self._replaced, None
-        if replaced is not None:
-            replaced.restore()
 
     def target(self, entry: Entry) -> Mapping[str, Json] | None:
         """The target of a schedule of EventBridge Scheduler; None, and out of the timetable, when moto has it not."""
