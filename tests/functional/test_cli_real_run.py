@@ -7,33 +7,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command import begin, mlops, processing, write
 
-IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 SECONDS = f"1000.{os.getpid()}"
 """How long the long job sleeps; no other process on the machine sleeps exactly so long."""
-REPOSITORY = Path(__file__).parents[2]
-
-
-def processing(name: str, script: str, **more: object) -> Mapping[str, Any]:
-    """A step that runs a line of shell."""
-    return {
-        "Name": name,
-        "Type": "Processing",
-        "Arguments": {
-            "AppSpecification": {"ImageUri": IMAGE, "ContainerEntrypoint": ["sh", "-c", script]},
-            "ProcessingResources": {
-                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
-            },
-            "RoleArn": "arn:aws:iam::123456789012:role/service",
-        },
-        **more,
-    }
 
 
 @pytest.fixture
@@ -42,37 +23,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def write(folder: Path) -> Callable[..., str]:
-    def define(*steps: Mapping[str, Any], name: str = "pipe.json") -> str:
-        document = {"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": list(steps)}
-        (folder / name).write_text(json.dumps(document))
-        return name
-
-    return define
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLOPS_SM_"))}
-    return kept | {"PYTHONPATH": str(REPOSITORY)} | more
-
-
-def mlops(folder: Path, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "mlops_sm", *arguments],
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
-def test_a_hand_written_definition_runs_and_is_remembered(folder: Path, write: Callable[..., str]) -> None:
+def test_a_hand_written_definition_runs_and_is_remembered(folder: Path) -> None:
     name = write(
-        processing("First", "echo one; echo two"), processing("Second", "echo 'three' >&2", DependsOn=["First"])
+        folder, processing("First", "echo one; echo two"), processing("Second", "echo 'three' >&2", DependsOn=["First"])
     )
     run = json.loads(mlops(folder, "run", name, "--json").stdout)
     assert [(s["name"], s["status"]) for s in run["steps"]] == [("First", "Succeeded"), ("Second", "Succeeded")]
@@ -87,8 +40,10 @@ def test_a_hand_written_definition_runs_and_is_remembered(folder: Path, write: C
     assert (run["published"], again["published"]) == ("created", "unchanged")
 
 
-def test_a_job_that_fails(folder: Path, write: Callable[..., str]) -> None:
-    name = write(processing("Bad", "seq 1 30; echo broken >&2; exit 3"), processing("Next", "true", DependsOn=["Bad"]))
+def test_a_job_that_fails(folder: Path) -> None:
+    name = write(
+        folder, processing("Bad", "seq 1 30; echo broken >&2; exit 3"), processing("Next", "true", DependsOn=["Bad"])
+    )
     done = mlops(folder, "run", name, code=1)
     assert "Next  Processing  NotRun" in done.stdout
     assert re.search(r"step Bad failed: .*\b3\b", done.stderr)
@@ -101,38 +56,32 @@ def test_a_job_that_fails(folder: Path, write: Callable[..., str]) -> None:
     assert f"run again: mlops-sm run {name}" in done.stderr
 
 
-def test_a_step_that_cannot_run_here_starts_nothing(folder: Path, write: Callable[..., str]) -> None:
+def test_a_step_that_cannot_run_here_starts_nothing(folder: Path) -> None:
     step = {**processing("Odd", "true")}
     step["Arguments"] = {
         **step["Arguments"],
         "AppSpecification": {"ImageUri": "1.dkr.ecr.us-east-1.amazonaws.com/mine:1"},
     }
-    done = mlops(folder, "run", write(processing("First", "true"), step), code=3)
+    done = mlops(folder, "run", write(folder, processing("First", "true"), step), code=3)
     assert "error[E4" in done.stderr
     assert json.loads(mlops(folder, "executions", "list", "--json").stdout) == []
 
 
-def test_binary_and_long_output(folder: Path, write: Callable[..., str]) -> None:
-    name = write(processing("Loud", "head -c 10000000 /dev/zero | tr '\\0' '\\377'; echo; echo end"))
+def test_binary_and_long_output(folder: Path) -> None:
+    name = write(folder, processing("Loud", "head -c 10000000 /dev/zero | tr '\\0' '\\377'; echo; echo end"))
     mlops(folder, "run", name)
     assert mlops(folder, "logs", "latest", "Loud", "-n", "1").stdout == "end\n"
 
 
 @pytest.fixture
-def started(folder: Path, write: Callable[..., str]) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A run in the middle of a long job."""
     name = write(
+        folder,
         processing("Long", f"exec sleep {SECONDS}"),
         processing("Next", "true", DependsOn=["Long"]),
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlops_sm", "run", name],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin(folder, "run", name)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("Long: Executing"):
@@ -183,16 +132,9 @@ def test_a_killed_run_is_told_by_the_next_command(folder: Path, started: subproc
     assert not sleepers()
 
 
-def test_a_second_interrupt_kills_a_job_that_will_not_end(folder: Path, write: Callable[..., str]) -> None:
-    name = write(processing("Stubborn", "trap '' TERM; echo ready; while true; do sleep 1; done"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlops_sm", "run", name],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_a_second_interrupt_kills_a_job_that_will_not_end(folder: Path) -> None:
+    name = write(folder, processing("Stubborn", "trap '' TERM; echo ready; while true; do sleep 1; done"))
+    process = begin(folder, "run", name)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("Stubborn: Executing"):
@@ -206,22 +148,15 @@ def test_a_second_interrupt_kills_a_job_that_will_not_end(folder: Path, write: C
     assert json.loads(mlops(folder, "executions", "show", "--json").stdout)["status"] == "Stopped"
 
 
-def test_state_by_variable(folder: Path, write: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_state_by_variable(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     state = tmp_path_factory.mktemp("elsewhere")
-    mlops(folder, "run", write(processing("Only", "true")), MLOPS_SM_STATE=str(state))
+    mlops(folder, "run", write(folder, processing("Only", "true")), MLOPS_SM_STATE=str(state))
     assert (state / "account.db").exists()
     assert not (folder / ".mlops_sm").exists()
 
 
 def test_closed_stdout_is_no_traceback(folder: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlops_sm", "doctor"],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin(folder, "doctor")
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None

@@ -12,73 +12,24 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import REPOSITORY, begin, environment, mlops, processing, write
 
 from mlops_sm import naming
 from mlops_sm.operations.clients import endpoint_session
 
-IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
-REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 60.0
-
-
-def processing(name: str, script: str, **more: object) -> Mapping[str, Any]:
-    """A step that runs a line of shell."""
-    return {
-        "Name": name,
-        "Type": "Processing",
-        "Arguments": {
-            "AppSpecification": {"ImageUri": IMAGE, "ContainerEntrypoint": ["sh", "-c", script]},
-            "ProcessingResources": {
-                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30}
-            },
-            "RoleArn": "arn:aws:iam::123456789012:role/service",
-        },
-        **more,
-    }
-
-
-def write(folder: Path, *steps: Mapping[str, Any], name: str = "pipe.json") -> str:
-    document = {"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": list(steps)}
-    (folder / name).write_text(json.dumps(document))
-    return name
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLOPS_SM_"))}
-    return kept | {"PYTHONPATH": str(REPOSITORY)} | more
-
-
-def mlops(folder: Path, *arguments: str, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "mlops_sm", *arguments],
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 class Server:
     """``mlops-sm local up`` as a process."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlops_sm", "local", "up", *arguments],
-            cwd=folder,
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = begin(folder, "local", "up", *arguments, stdin=subprocess.PIPE)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("ready http://"), line + self.process.communicate(timeout=PATIENCE)[1]
@@ -219,14 +170,7 @@ def test_servers_started_at_once_on_one_state(folder: Path) -> None:
 
 def test_a_command_that_owns_the_state_says_how_to_share_it(folder: Path) -> None:
     name = write(folder, processing("Long", "exec sleep 1000"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlops_sm", "run", name],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin(folder, "run", name)
     assert process.stderr is not None
     assert any(line.startswith("Long: Executing") for line in process.stderr)
     busy = mlops(folder, "executions", "list", code=3)
@@ -247,14 +191,7 @@ def test_requests_are_said_when_that_is_wanted(up: Callable[..., Server]) -> Non
 def test_an_interrupted_run_stops_what_the_server_runs_for_it(folder: Path, up: Callable[..., Server]) -> None:
     up()
     name = write(folder, processing("Long", "exec sleep 1000"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlops_sm", "run", name],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin(folder, "run", name)
     assert process.stderr is not None
     assert any(line.startswith("Long: Executing") for line in process.stderr)
     process.send_signal(signal.SIGINT)
@@ -439,27 +376,12 @@ def test_account_and_region_by_option(folder: Path, up: Callable[..., Server]) -
 @pytest.mark.slow
 def test_a_state_whose_server_is_starting_is_waited_for(folder: Path) -> None:
     """Commands between the moment the server takes the state and the one it answers at wait for it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlops_sm", "local", "up", "--port", "0", "--end-with-stdin"],
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begin(folder, "local", "up", "--port", "0", "--end-with-stdin", stdin=subprocess.PIPE)
     lock = folder / ".mlops_sm" / "lock"
     wait_for(lambda: lock.exists() and bool(lock.read_text()), "the lock")
     assert process.stdin is not None
     os.kill(process.pid, signal.SIGSTOP)
-    waiting = subprocess.Popen(
-        [sys.executable, "-m", "mlops_sm", "executions", "list", "--json"],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    waiting = begin(folder, "executions", "list", "--json")
     assert waiting.stdout is not None
     with contextlib.suppress(subprocess.TimeoutExpired):
         waiting.wait(2)
