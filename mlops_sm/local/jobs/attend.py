@@ -96,7 +96,7 @@ def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked,
                 log=log_end,
             )
             started = site.clock()
-            process = _start(launch, site, warm=command.warm)
+            process = start_process(launch, site, warm=command.warm)
         finally:
             os.close(log_end)
         attendance = _Attendance(process, output, folder, scanner, stop=stop, grace_seconds=site.grace_seconds)
@@ -110,7 +110,12 @@ def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked,
     return Ending(cause=cause, code=ended.code, started=started, ended=site.clock(), detail=ended.lost)
 
 
-def _start(launch: Launch, site: Site, *, warm: bool) -> Process:
+def start_process(launch: Launch, site: Site, *, warm: bool) -> Process:
+    """Start a job's process, as a fork of a warm worker if that may and can be.
+
+    Raises:
+        JobFailureError: This machine gives no job its own /opt/ml.
+    """
     try:
         process = site.warm.start(launch) if warm and site.isolation.probe().ok else None
         return process if process is not None else site.isolation.run(launch)

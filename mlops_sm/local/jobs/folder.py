@@ -19,6 +19,9 @@ _HOSTS: Final = "algo-*"
 _MAX_HOSTS: Final = 250
 """Instances of one job; each has a loopback address of its own, 127.0.0.1 to 127.0.0.250."""
 
+_LOG_TAIL: Final = 4096
+"""Bytes of a log in which its last line is looked for."""
+
 
 def host_names(count: int) -> tuple[str, ...]:
     """The names of a job's instances, sorted as in resourceconfig.json: lexicographically.
@@ -140,6 +143,14 @@ class JobFolder:
         for host in self.root.glob(_HOSTS):
             JobFolder(host).remove()
             host.rmdir()
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that holds anything: of a traceback, the exception."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""
 
 
 def _make_accessible(root: Path) -> None:

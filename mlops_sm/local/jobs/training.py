@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from mlops_sm.local.isolation.layer import ML, SCRATCH
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending, run_command
 from mlops_sm.local.jobs.continuous import ContinuousUpload
-from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
+from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder, last_line
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus, Metric
 from mlops_sm.local.jobs.running import JobRun, failure_of
@@ -27,7 +26,6 @@ _GROUP: Final = "homogeneousCluster"
 _FAILURE: Final = "output/failure"
 _MAX_FAILURE: Final = 1024
 """Characters of /opt/ml/output/failure that become FailureReason."""
-_LOG_TAIL: Final = 4096
 
 
 def run_training(
@@ -203,16 +201,8 @@ def _verdict(ending: Ending, folder: JobFolder, script: ScriptMode | None) -> tu
         case _:
             message = folder.read_text(_FAILURE, _MAX_FAILURE)
             if message is None and script is not None:
-                message = script.failure(ending.code, _last_line(folder))
+                message = script.failure(ending.code, last_line(folder.log))
             return JobStatus.FAILED, failure_of(ending, message or "", folder)
-
-
-def _last_line(folder: JobFolder) -> str:
-    """The last line of the log that holds anything: of a traceback, the exception."""
-    with folder.log.open("rb") as log:
-        log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
-        lines = log.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
 
 
 def _checkpoints(config: Mapping[str, Json], folder: JobFolder) -> Path:

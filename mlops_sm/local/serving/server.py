@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.errors import RefusedError
 from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
-from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
+from mlops_sm.local.jobs.attend import start_process
+from mlops_sm.local.jobs.folder import JobFolder, last_line
 from mlops_sm.local.serving.connection import Response, ServerProcess, listen
 from mlops_sm.local.serving.model import MODEL, Script, copy_programs
 from mlops_sm.local.site import Site
@@ -29,7 +29,6 @@ _STARTUP_SECONDS: Final = 240.0
 STOP_SECONDS: Final = 30.0
 """Between SIGTERM and SIGKILL at the end (the same page, "StopContainer")."""
 _LOOK_AROUND: Final = 0.1
-_TAIL: Final = 4096
 
 
 class NotHealthyError(Exception):
@@ -99,7 +98,7 @@ class Server:
                     log=log.fileno(),
                     read_only=(MODEL,),
                 )
-                running.attend(self._process(launch, warm=warm))
+                running.attend(start_process(launch, self.site, warm=warm))
             deadline = time.monotonic() + self.startup_seconds
             while not running.is_healthy(_LOOK_AROUND):
                 if running.ended or is_stopped() or time.monotonic() > deadline:
@@ -109,16 +108,8 @@ class Server:
             raise
         if not running.is_healthy():
             running.stop(0)
-            raise NotHealthyError(_last_line(self.log))
+            raise NotHealthyError(last_line(self.log))
         return running
-
-    def _process(self, launch: Launch, *, warm: bool) -> Process:
-        try:
-            process = self.site.warm.start(launch) if warm and self.site.isolation.probe().ok else None
-            return process if process is not None else self.site.isolation.run(launch)
-        except RefusedError as error:
-            problem = error.problems[0]
-            raise JobFailureError(f"InternalServerError: {problem.what}. {problem.fix} [{problem.code}]") from error
 
 
 class Running:
@@ -255,10 +246,3 @@ class Running:
             elif process.fileno() in ready or self._wake in ready:
                 self.ended = True
         self._idle.put(None)
-
-
-def _last_line(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-        lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
