@@ -359,7 +359,7 @@ class _Execution:
             return json.loads(self._owner.objects(self._order.execution.scope).read(place.bucket, place.key))
         except StoreError as error:
             raise ResolveError(f"cannot read {uri}: {error.message}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ResolveError(f"{uri} does not hold JSON: {error}") from error
 
     def _variables(self) -> dict[str, Scalar]:

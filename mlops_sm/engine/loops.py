@@ -173,7 +173,7 @@ def read_items(value: Json) -> list[Json]:
     if isinstance(value, str):
         try:
             items = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ResolveError(f"IterableItems is no JSON list: {error}: {shown(value)}") from error
     if not isinstance(items, list):
         raise ResolveError(f"IterableItems is {described(items)}, which holds no list")

@@ -17,7 +17,7 @@ from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.conditions import holds_all
 from mlops_sm.engine.edges import find_edges, runnable_steps
 from mlops_sm.engine.loops import Iteration, Loop, LoopEnd, open_loop
-from mlops_sm.engine.resolve import NO_ITEM, Scope, resolve_value
+from mlops_sm.engine.resolve import NO_ITEM, ResolveError, Scope, resolve_value
 from mlops_sm.engine.states import MisuseError, States
 from mlops_sm.engine.status import ExecutionStatus, Outcome, StepStatus, Stopped, Succeeded
 
@@ -258,4 +258,7 @@ class Run:
         if loop is not None:
             properties, item = ChainMap(loop.siblings(name), self._properties), loop.iteration(name).item
         scope = Scope(self._parameters, self._variables, self._steps, properties, cache(read_json), item)
-        return {key: resolve_value(inner, scope) for key, inner in value.items()}
+        try:
+            return {key: resolve_value(inner, scope) for key, inner in value.items()}
+        except RecursionError:
+            raise ResolveError("a value is nested too deeply to be read") from None

@@ -279,8 +279,9 @@ def test_a_job_that_exits_3_fails_its_step_and_what_depends_on_it_never_starts(a
     assert "exit code: 3" in steps["Bad"]["FailureReason"]
 
 
-def test_a_property_file_without_json_fails_the_condition(account: Any, make: Any) -> None:
-    code = account.put("code/evaluate.py", 'open("/opt/ml/processing/out/report.json", "w").write("nonsense")')
+@pytest.mark.parametrize("content", ['"nonsense"', '"[" * 100_000'])
+def test_a_property_file_without_json_fails_the_condition(account: Any, make: Any, content: str) -> None:
+    code = account.put("code/evaluate.py", f'open("/opt/ml/processing/out/report.json", "w").write({content})')
     account.create_pipeline("p", *gate(code, make, above=0.5))
     arn = start(account, "p")
     assert account.execution_end(arn)["PipelineExecutionStatus"] == "Failed"

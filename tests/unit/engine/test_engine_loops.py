@@ -122,7 +122,13 @@ def test_items_come_from_text_that_holds_a_json_list() -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("a,b", "no JSON list"), ('{"a": 1}', "holds no list"), ("", "no JSON list"), ("3", "holds no list")],
+    [
+        ("a,b", "no JSON list"),
+        ('{"a": 1}', "holds no list"),
+        ("", "no JSON list"),
+        ("3", "holds no list"),
+        ("[" * 100_000, "no JSON list"),
+    ],
 )
 def test_what_holds_no_items_is_said(text: str, why: str) -> None:
     run = start(each({"Get": "Parameters.Items"}, step("One")), Items=text)
@@ -138,6 +144,14 @@ def test_an_item_without_the_field_is_named() -> None:
     [loop] = run.take_ready()
     run.repeat(loop, no_file)
     with pytest.raises(ResolveError, match="no JSON object that could have"):
+        run.resolve(run.take_ready()[0], no_file)
+
+
+def test_an_item_that_is_nested_too_deeply_fails_its_step_only() -> None:
+    run = start(each(["[" * 100_000], step("One", V={"Get": "ForEach.CurrentItem.a"})))
+    [loop] = run.take_ready()
+    run.repeat(loop, no_file)
+    with pytest.raises(ResolveError, match="nested too deeply"):
         run.resolve(run.take_ready()[0], no_file)
 
 
