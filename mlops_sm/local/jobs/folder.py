@@ -63,7 +63,6 @@ class JobFolder:
     def create(cls, site_jobs: Path, name: str) -> JobFolder:
         """Make the folder anew; whatever an earlier job of the same name left is gone."""
         folder = cls(site_jobs / name)
-        folder.remove()
         folder.log.unlink(missing_ok=True)
         folder.furnish((HOST,))
         return folder

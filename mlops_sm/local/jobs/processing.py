@@ -64,7 +64,8 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
     wanted = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     outputs = [entry for entry in wanted if _is_ours(entry) and "S3Output" in entry]
     for index, (host, here) in enumerate(zip(hosts, folders, strict=True)):
-        here.furnish(hosts)
+        if len(hosts) > 1:
+            here.furnish(hosts)
         (here.ml / "output").mkdir()
         for entry in request.get("ProcessingInputs") or []:
             _download(entry, request, run, here, (index, len(hosts)))
@@ -78,7 +79,7 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
     run.on_status("Processing", "Processing")
     at_end = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") != _CONTINUOUS]
     always = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") == _CONTINUOUS]
-    command = _command(request, site)
+    command = _command(request, site, network=network)
     instances = [
         Instance(host=host, folder=here, command=command, scanner=MetricScanner((), site.clock))
         for host, here in zip(hosts, folders, strict=True)
@@ -144,7 +145,7 @@ def _is_ours(entry: Mapping[str, Json]) -> bool:
     return not entry.get("AppManaged", False)
 
 
-def _command(request: Mapping[str, Json], site: Site) -> Command:
+def _command(request: Mapping[str, Json], site: Site, *, network: bool) -> Command:
     application = request["AppSpecification"]
     image = site.images.find(application["ImageUri"])
     if image is None:
@@ -152,7 +153,6 @@ def _command(request: Mapping[str, Json], site: Site) -> Command:
     entrypoint = application.get("ContainerEntrypoint")
     if not entrypoint:
         raise JobFailureError("ClientError: AppSpecification has no ContainerEntrypoint, and the image is not run here")
-    network = not (request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False)
     return Command(
         argv=(*entrypoint, *(application.get("ContainerArguments") or [])),
         environment=job_environment(

@@ -64,19 +64,20 @@ def _run(
         (folder.ml / name).mkdir(parents=True)
     run.on_status("Downloading", "Downloading input data")
     _download(request, run, folder)
-    script = ScriptMode.of(request.get("HyperParameters") or {}, request.get("Environment") or {})
-    # What the image's own program makes of a script is its affair.
-    entrypoint = algorithm.get("ContainerEntrypoint") or _image(algorithm, site).program("train")
-    if not entrypoint and script is not None:
+    image, script = _image(algorithm, site), None
+    # What a program of the image's own, or of the request's, makes of a script is its affair.
+    if not algorithm.get("ContainerEntrypoint") and image.program("train") is None:
+        script = ScriptMode.of(request.get("HyperParameters") or {}, request.get("Environment") or {})
+    if script is not None:
         script.stage(folder, site.store)
-    command = _command(request, arn, run, None if entrypoint else script)
+    command = _command(request, arn, run, script, image)
     run.check_stop()
     run.on_status("Training", "Training image download completed. Training in progress.")
     with ContinuousUpload(site.store, _checkpoint_folders(request, folder)) as checkpoints:
         ending = run_command(command, folder, site, stop=run.stop, scanner=scanner)
     if ending.cause in {Cause.STOPPED, Cause.TIMED_OUT}:
         run.on_status("Stopping", "Stopping the training job")
-    status, reason = _verdict(ending, folder, None if entrypoint else script)
+    status, reason = _verdict(ending, folder, script)
     model = None
     try:
         checkpoints.finish()
@@ -145,7 +146,7 @@ def _resource_config(request: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
-def _command(request: Mapping[str, Json], arn: str, run: JobRun, script: ScriptMode | None) -> Command:
+def _command(request: Mapping[str, Json], arn: str, run: JobRun, script: ScriptMode | None, image: Image) -> Command:
     site = run.site
     algorithm = request["AlgorithmSpecification"]
     requested: dict[str, str] = dict(request.get("Environment") or {})
@@ -157,7 +158,7 @@ def _command(request: Mapping[str, Json], arn: str, run: JobRun, script: ScriptM
             requested["PYTHONPATH"] = f"{CODE}:{requested['PYTHONPATH']}"
     elif algorithm.get("ContainerEntrypoint"):
         argv, cwd = (*algorithm["ContainerEntrypoint"], *(algorithm.get("ContainerArguments") or [])), SCRATCH
-    elif (program := _image(algorithm, site).program("train")) is not None:
+    elif (program := image.program("train")) is not None:
         argv, cwd = (str(program),), SCRATCH
     else:
         raise JobFailureError(
@@ -177,7 +178,7 @@ def _command(request: Mapping[str, Json], arn: str, run: JobRun, script: ScriptM
         environment=variables | environment,
         cwd=cwd,
         network=network,
-        warm=_image(algorithm, site).warm,
+        warm=image.warm,
         max_runtime_in_seconds=(request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") or MAX_RUNTIME,
     )
 
