@@ -382,7 +382,7 @@ def unpickled(state: bytes, contents: Contents) -> Model:
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Model) -> Model:
-        if isinstance(value, type) and not _is_allowed(value.__module__, value.__qualname__):
+        if isinstance(value, type) and not _is_allowed(value.__module__, value.__qualname__, value):
             raise pickle.PicklingError(f"{value.__module__}.{value.__qualname__} has no place in the state of S3")
         return NotImplemented
 
@@ -399,14 +399,19 @@ class _Unpickler(pickle.Unpickler):
         return self._contents
 
     def find_class(self, module: str, name: str) -> Model:
-        if _is_allowed(module, name):
-            return super().find_class(module, name)
+        if module in _MODELS or (module, name) in _ALLOWED:
+            found = super().find_class(module, name)
+            if _is_allowed(module, name, found):
+                return found
         raise pickle.UnpicklingError(f"{module}.{name} does not belong into the state of S3")
 
 
-def _is_allowed(module: str, name: str) -> bool:
-    return (module, name) in _ALLOWED or module in {"moto.s3.models", "moto.s3.utils"}
+def _is_allowed(module: str, name: str, value: Model) -> bool:
+    # A name with dots may lead out of its module, into what that imports.
+    return (module, name) in _ALLOWED or (isinstance(value, type) and value.__module__ in _MODELS)
 
+
+_MODELS: Final = frozenset({"moto.s3.models", "moto.s3.utils"})
 
 _ALLOWED: Final = frozenset(
     {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from mlops_sm.emulator import LocalAccount
 from mlops_sm.emulator.database import Database
@@ -168,6 +170,38 @@ def test_damage_that_shows_only_when_it_is_read(open_account: Open, state: Path)
     with sqlite3.connect(state / "account.db") as database:
         assert {row for (row,) in database.execute("SELECT hex(state) FROM slices")} == {"00"}
     database.close()
+
+
+def called(module: str, name: str, *arguments: str) -> bytes:
+    """A pickle whose reader calls what a module has under a name, which may lead on into what it imports."""
+    texts = [b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name, *arguments)]
+    return b"\x80\x04" + texts[0] + texts[1] + pickle.STACK_GLOBAL + pickle.MARK + b"".join(texts[2:]) + b"tR."
+
+
+@pytest.mark.parametrize(
+    ("table", "module", "name", "mode"),
+    [
+        ("objects", "moto.s3.models", "os.mkdir", ()),
+        ("objects", "moto.s3.models", "codecs.open", ("w",)),
+        ("backends", "moto.awslambda.models", "zipfile.ZipFile", ("w",)),
+    ],
+)
+def test_a_state_runs_nothing_that_it_brings_along(
+    open_account: Open, state: Path, tmp_path: Path, *, table: str, module: str, name: str, mode: tuple[str, ...]
+) -> None:
+    account = open_account()
+    account.put("k", b"content")
+    url = account.client("sqs").create_queue(QueueName="q")["QueueUrl"]
+    account.local.close()
+    made = tmp_path / "made"
+    with sqlite3.connect(state / "account.db") as database:
+        database.execute(f"UPDATE {table} SET state = ?", (called(module, name, str(made), *mode),))  # noqa: S608 - a name of this test's
+    database.close()
+    with pytest.raises((RefusedError, ClientError), match=rf"E5\d+[\s\S]*{name} does not belong"):
+        account = open_account()
+        account.body("k")
+        account.client("sqs").send_message(QueueUrl=url, MessageBody="y")
+    assert not made.exists()
 
 
 READ_ONLY = """
