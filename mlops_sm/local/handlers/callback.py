@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -92,10 +93,18 @@ def _typed(name: str, kind: str, value: str) -> Json:
             case "Integer":
                 return int(value)
             case "Float":
-                return float(value)
+                return _finite(value)
             case "Boolean":
                 return _BOOLEANS[value.lower()]
             case _:
                 return value
     except (ValueError, KeyError):
         raise ValueError(f"output {name} is {value!r}, which is no {kind}") from None
+
+
+def _finite(text: str) -> float:
+    """A number; nan and the infinities, which Python reads too, are none to JSON."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number

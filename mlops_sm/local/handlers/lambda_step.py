@@ -7,6 +7,7 @@ API reference, StopPipelineExecution (a function that runs is waited for) and La
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
@@ -96,7 +97,7 @@ def _output(name: str, kind: str, answer: Mapping[str, Json]) -> Json:
             pass
         case ("Integer" | "Float", int()) if not isinstance(value, bool):
             pass
-        case "Float", float():
+        case "Float", float() if math.isfinite(value):
             pass
         case _:
             raise ValueError(f"returned {shown(value)} as output {shown(name)}, which is declared as {kind}")

@@ -121,6 +121,7 @@ def test_a_failure_fails_the_step(desk: Desk) -> None:
     [
         (GOOD[1:], "no output score"),
         ([{"Name": "score", "Value": "high"}, *GOOD[1:]], "output score is 'high', which is no Float"),
+        ([{"Name": "score", "Value": "nan"}, *GOOD[1:]], "output score is 'nan', which is no Float"),
         ([GOOD[0], {"Name": "good", "Value": "maybe"}, GOOD[2]], "output good is 'maybe', which is no Boolean"),
     ],
 )

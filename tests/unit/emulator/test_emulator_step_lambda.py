@@ -136,6 +136,13 @@ def test_what_a_function_may_do_wrong(desk: Desk, code: str, reason: str) -> Non
     assert steps["Call"]["Metadata"]["Lambda"] == {"Arn": arn}
 
 
+def test_a_number_that_is_none_is_refused(desk: Desk) -> None:
+    arn = desk.function("nan", "def handler(event, context):\n    return {'share': float('nan')}\n")
+    _, steps = desk.run(step(arn, OUTPUTS[2:3]))
+    reason = f"ClientError: the Lambda function {arn} returned nan as output share, which is declared as Float"
+    assert steps["Call"]["FailureReason"].lower() == reason.lower()
+
+
 def test_a_function_that_does_not_exist_fails_its_step(desk: Desk) -> None:
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:nobody"
     _, steps = desk.run(step(arn))
