@@ -91,6 +91,8 @@ class StepRecord:
         self._lock = threading.Lock()
         self._body: dict[str, Json] = {
             "StepName": step.name,
+            # No member of the API: events of the step say it.
+            "StepType": step.kind,
             "StepDisplayName": step.display_name,
             "StepDescription": step.description,
             "StartTime": now(),

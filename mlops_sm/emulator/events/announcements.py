@@ -163,7 +163,7 @@ def execution_detail(before: Entity | None, after: Entity, ended: bool) -> dict[
     return {name: value for name, value in detail.items() if value is not None or name.startswith("previous")}
 
 
-def step_detail(execution: str, before: str | None, body: Mapping[str, Json], kind: str) -> dict[str, Json]:
+def step_detail(execution: str, before: str | None, body: Mapping[str, Json]) -> dict[str, Json]:
     """What the event of a step says."""
     ended = body.get("EndTime")
     detail: dict[str, Json] = {
@@ -171,7 +171,7 @@ def step_detail(execution: str, before: str | None, body: Mapping[str, Json], ki
         "stepStartTime": iso(body["StartTime"]),
         "stepEndTime": None if ended is None else iso(ended),
         "stepName": body["StepName"],
-        "stepType": kind,
+        "stepType": body.get("StepType", ""),
         "previousStepStatus": before,
         "currentStepStatus": body["StepStatus"],
         "cacheHitResult": _camel(body.get("CacheHitResult")),

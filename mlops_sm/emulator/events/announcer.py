@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -16,8 +15,6 @@ from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 from mlops_sm.engine import ExecutionStatus
 
 _RUNNING: Final = frozenset({ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING})
-_REMEMBERED: Final = 256
-_STEP_LISTS: Final = frozenset({"Steps", "IfSteps", "ElseSteps"})
 
 
 def envelope(
@@ -56,7 +53,7 @@ class Announcer:
     """A listener of the store.
 
     Args:
-        store: Knows definitions.
+        store: Knows whose an execution is.
         deliveries: Takes the events.
         now: Epoch seconds.
     """
@@ -65,7 +62,6 @@ class Announcer:
         self._store = store
         self._deliveries = deliveries
         self._now = now
-        self._kinds: dict[str, dict[str, str]] = {}
 
     def entity_changed(self, before: Entity | None, after: Entity) -> None:
         """Announce a change of status."""
@@ -96,8 +92,7 @@ class Announcer:
         entity = self._store.by_arn(execution)
         if entity is None:
             return
-        kind = self._kinds_of(entity).get(body["StepName"], "")
-        detail = announcements.step_detail(execution, before, body, kind)
+        detail = announcements.step_detail(execution, before, body)
         self._announce(entity.scope, announcements.STEP, [announcements.pipeline_arn(execution), execution], detail)
 
     def _announce(
@@ -105,27 +100,3 @@ class Announcer:
     ) -> None:
         event = envelope(scope, "aws.sagemaker", detail_type, resources=resources, detail=detail, seconds=self._now())
         self._deliveries.send([BusEvent(scope=scope, event=event, tags_of=tags_of)])
-
-    def _kinds_of(self, execution: Entity) -> dict[str, str]:
-        """The kinds of an execution's steps by name."""
-        if execution.arn not in self._kinds:
-            version = execution.body.get("PipelineVersionId")
-            definition = self._store.by_arn(f"{announcements.pipeline_arn(execution.arn)}/version/{version}")
-            text = "{}" if definition is None else definition.body["PipelineDefinition"]
-            if len(self._kinds) >= _REMEMBERED:
-                self._kinds.clear()
-            self._kinds[execution.arn] = dict(_steps(json.loads(text)))
-        return self._kinds[execution.arn]
-
-
-def _steps(value: Json) -> Iterator[tuple[str, str]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _steps(item)
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if name in _STEP_LISTS and isinstance(inner, list):
-                for step in inner:
-                    if isinstance(step, dict) and "Name" in step and "Type" in step:
-                        yield step["Name"], step["Type"]
-            yield from _steps(inner)

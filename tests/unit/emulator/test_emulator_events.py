@@ -155,6 +155,18 @@ def test_execution_and_steps_are_announced(bus: Bus, make: Any) -> None:
     assert "stepEndTime" not in steps[0]
 
 
+def test_steps_of_iterations_are_announced_with_their_type(bus: Bus, make: Any) -> None:
+    bus.rule({"source": ["aws.sagemaker"]}, {"Arn": bus.queue()})
+    body = make.processing("Score", bus.account.put("code/score.py", ""))
+    arguments = {"IterableItems": ["a"], "MaxConcurrency": 1, "ForEachBody": [body]}
+    bus.account.create_pipeline("p", {"Name": "Each", "Type": "ForEach", "Arguments": arguments})
+    execution = bus.account.sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    bus.account.execution_end(execution)
+    steps = [event["detail"] for event in bus.heard() if event["detail-type"].endswith("Step Status Change")]
+    assert {(step["stepName"], step["stepType"]) for step in steps} == {("Each", "ForEach"), ("Score-0", "Processing")}
+    assert "StepType" not in bus.account.steps(execution)["Score-0"]
+
+
 def test_jobs_are_announced_as_they_go_on(bus: Bus) -> None:
     """Source: "Training job state change": secondary statuses too, details as Describe has them, milliseconds."""
     bus.rule({"source": ["aws.sagemaker"]}, {"Arn": bus.queue()})

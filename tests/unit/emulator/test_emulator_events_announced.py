@@ -86,13 +86,14 @@ def test_a_step_that_was_taken_from_the_cache_says_so() -> None:
     """Source: "If there is a cache hit, the event contains the cacheHitResult field"."""
     body = {
         "StepName": "Train",
+        "StepType": "Training",
         "StepStatus": "Succeeded",
         "StartTime": NOW,
         "EndTime": NOW + 60,
         "CacheHitResult": {"SourcePipelineExecutionArn": EXECUTION},
         "Metadata": {"TrainingJob": {"Arn": "arn:job"}},
     }
-    assert step_detail(EXECUTION, "Starting", body, "Training") == {
+    assert step_detail(EXECUTION, "Starting", body) == {
         "metadata": {"trainingJob": {"arn": "arn:job"}},
         "stepStartTime": "2021-03-15T16:10:11Z",
         "stepEndTime": "2021-03-15T16:11:11Z",
