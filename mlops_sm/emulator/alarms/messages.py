@@ -11,6 +11,7 @@ from typing import Any, Final
 from mlops_sm.checks.service import data_loader
 from mlops_sm.emulator.alarms.evaluation import State
 from mlops_sm.emulator.alarms.plans import MotoAlarm
+from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.store import Scope
 
 _NAMESPACE: Final = uuid.UUID("6d6c6f70-732d-736d-8000-616c61726d73")
@@ -206,17 +207,7 @@ def history_of_configuration(alarm: MotoAlarm, kind: str, now: datetime) -> dict
 
 
 def _event(kind: str, alarm: MotoAlarm, detail: dict[str, Any], scope: Scope, time: datetime) -> dict[str, Any]:
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
-        "detail-type": kind,
-        "source": "aws.cloudwatch",
-        "account": scope.account,
-        "time": time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": scope.region,
-        "resources": [alarm.alarm_arn],
-        "detail": detail,
-    }
+    return envelope(scope, "aws.cloudwatch", kind, resources=[alarm.alarm_arn], detail=detail, seconds=time.timestamp())
 
 
 def _told(situation: Situation) -> dict[str, Any]:

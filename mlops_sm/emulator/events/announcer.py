@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events import announcements
 from mlops_sm.emulator.events.delivery import Deliveries
+from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.events.letters import BusEvent
-from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 from mlops_sm.engine import ExecutionStatus
 
 _RUNNING: Final = frozenset({ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING})
-
-
-def envelope(
-    scope: Scope,
-    source: str,
-    detail_type: str,
-    *,
-    resources: list[str],
-    detail: Mapping[str, Json],
-    seconds: float,
-) -> dict[str, Json]:
-    """A whole event.
-
-    Args:
-        scope: Where it happened.
-        source: E.g. ``aws.sagemaker``.
-        detail_type: What happened.
-        resources: ARNs of what it happened to.
-        detail: What is to say about it.
-        seconds: When, in epoch seconds.
-    """
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
-        "detail-type": detail_type,
-        "source": source,
-        "account": scope.account,
-        "time": iso(seconds),
-        "region": scope.region,
-        "resources": resources,
-        "detail": dict(detail),
-    }
 
 
 class Announcer:

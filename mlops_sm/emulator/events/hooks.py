@@ -16,7 +16,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.events.letters import BusEvent, Letter, Post, TargetCall
 from mlops_sm.emulator.events.notifications import NotificationHooks
-from mlops_sm.emulator.events.times import iso
+from mlops_sm.emulator.events.times import iso, precise
 from mlops_sm.emulator.functions.hooks import FunctionHooks, as_method
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
@@ -149,7 +149,7 @@ class DeliveryHooks:
             "TopicArn": subscription.topic_arn,
             "Subject": subject,
             "Message": message,
-            "Timestamp": iso(self._now()).replace("Z", ".000Z"),
+            "Timestamp": precise(self._now()),
             "SignatureVersion": "1",
             "Signature": "",
             "MessageAttributes": {

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.events.letters import BusEvent, Letter, TargetCall
-from mlops_sm.emulator.events.times import iso
+from mlops_sm.emulator.events.times import precise
 from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.emulator.store import Scope
 
@@ -152,7 +153,7 @@ class NotificationHooks:
             "eventVersion": "2.1",
             "eventSource": "aws:s3",
             "awsRegion": bucket.region_name,
-            "eventTime": iso(self._now()).replace("Z", ".000Z"),
+            "eventTime": precise(self._now()),
             "eventName": name,
             "userIdentity": identity,
             "requestParameters": {"sourceIPAddress": "127.0.0.1"},
@@ -167,7 +168,7 @@ class NotificationHooks:
         return {"Records": [record]}
 
     def _notify_bus(self, _: Method) -> Method:
-        from moto.s3.notifications import _detail_type  # noqa: PLC0415 - see _hook_notifications
+        from moto.s3.notifications import _detail_type  # noqa: PLC0415 - see install
 
         def notify_bus(account: str, bucket: MotoObject, event_name: str, key: MotoObject) -> None:
             """Source: "Amazon S3 event message structure" for EventBridge, S3 user guide."""
@@ -191,17 +192,7 @@ class NotificationHooks:
             described["sequencer"] = self._sequencer()
             detail["reason"] = _REASONS.get(what, what)
             scope = Scope(bucket.account_id, bucket.region_name)
-            event: dict[str, Json] = {
-                "version": "0",
-                "id": str(uuid.uuid4()),
-                "detail-type": detail_type,
-                "source": "aws.s3",
-                "account": account,
-                "time": iso(self._now()),
-                "region": bucket.region_name,
-                "resources": [bucket.arn],
-                "detail": detail,
-            }
+            event = envelope(scope, "aws.s3", detail_type, resources=[bucket.arn], detail=detail, seconds=self._now())
             self._send([BusEvent(scope=scope, event=event)])
 
         return notify_bus

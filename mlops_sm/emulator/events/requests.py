@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qs
@@ -13,9 +12,9 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.events import patterns
+from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.events.letters import BusEvent, Letter
 from mlops_sm.emulator.events.posts import is_loopback
-from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.store import Scope
@@ -69,24 +68,21 @@ class EventRequests:
             if refused is not None:
                 results.append({"ErrorCode": refused[0], "ErrorMessage": refused[1]})
                 continue
-            event_id = str(uuid.uuid4())
-            letters.append(self._letter(scope, entry, event_id))
-            results.append({"EventId": event_id})
+            letter = self._letter(scope, entry)
+            letters.append(letter)
+            results.append({"EventId": letter.event["id"]})
         self._send(letters)
         return {"FailedEntryCount": sum("ErrorCode" in result for result in results), "Entries": results}
 
-    def _letter(self, scope: Scope, entry: Mapping[str, Json], event_id: str) -> BusEvent:
-        event: dict[str, Json] = {
-            "version": "0",
-            "id": event_id,
-            "detail-type": entry["DetailType"],
-            "source": entry["Source"],
-            "account": scope.account,
-            "time": iso(entry["Time"] if "Time" in entry else self._now()),
-            "region": scope.region,
-            "resources": entry.get("Resources") or [],
-            "detail": json.loads(entry["Detail"]),
-        }
+    def _letter(self, scope: Scope, entry: Mapping[str, Json]) -> BusEvent:
+        event = envelope(
+            scope,
+            entry["Source"],
+            entry["DetailType"],
+            resources=entry.get("Resources") or [],
+            detail=json.loads(entry["Detail"]),
+            seconds=entry["Time"] if "Time" in entry else self._now(),
+        )
         bus: str = entry.get("EventBusName") or "default"
         if not bus.startswith("arn:"):
             return BusEvent(scope=scope, event=event, bus=bus)

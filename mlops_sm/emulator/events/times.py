@@ -16,6 +16,11 @@ def milliseconds(seconds: float) -> Json:
     return round(seconds * 1000)
 
 
+def precise(seconds: float) -> str:
+    """``2021-03-15T16:10:11.000Z``."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def iso(seconds: float) -> str:
     """``2021-03-15T16:10:11Z``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

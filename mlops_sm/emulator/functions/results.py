@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlops_sm.definition.document import Json
+from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.events.letters import Invocation, Letter, TargetCall
-from mlops_sm.emulator.events.times import iso
+from mlops_sm.emulator.events.times import precise
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,11 @@ class Result:
         if ":event-bus/" not in arn:
             return [self._sent({"Arn": arn}, json.dumps(self._record(now)), now)]
         detail_type = f"Lambda Function Invocation Result - {'Failure' if self.error else 'Success'}"
-        target = {"Arn": arn, "EventBridgeParameters": {"Source": "lambda", "DetailType": detail_type}}
-        event = {
-            "version": "0",
-            "id": str(uuid.uuid4()),
-            "account": self.letter.scope.account,
-            "region": self.letter.scope.region,
-            "time": iso(now),
-            "resources": [arn, self.arn],
-        }
-        return [self._sent(target, json.dumps(self._record(now)), now, event)]
+        record = self._record(now)
+        event = envelope(
+            self.letter.scope, "lambda", detail_type, resources=[arn, self.arn], detail=record, seconds=now
+        )
+        return [self._sent({"Arn": arn}, json.dumps(record), now, event)]
 
     def dead_letter(self, config: Mapping[str, Json], message: str, now: float) -> list[Letter]:
         """What the queue or topic of the function's DeadLetterConfig gets, at an epoch second.
@@ -72,7 +67,7 @@ class Result:
     def _record(self, now: float) -> dict[str, Json]:
         return {
             "version": "1.0",
-            "timestamp": iso(now).replace("Z", ".000Z"),
+            "timestamp": precise(now),
             "requestContext": {
                 "requestId": self.letter.request_id,
                 "functionArn": self.arn,

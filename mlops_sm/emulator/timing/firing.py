@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events.delivery import Deliveries
+from mlops_sm.emulator.events.envelope import envelope
+from mlops_sm.emulator.events.times import iso
 from mlops_sm.emulator.timing.expressions import Dialect
 from mlops_sm.emulator.timing.timetable import Entry
 
@@ -24,13 +26,11 @@ class Firing:
         sender: Takes it.
         target: The target of a schedule of EventBridge Scheduler; None when the schedule is gone.
         new_id: So many random characters of [a-z0-9].
-        new_event_id: A random UUID.
     """
 
     sender: Deliveries
     target: Callable[[Entry], Mapping[str, Json] | None]
     new_id: Callable[[int], str]
-    new_event_id: Callable[[], str]
 
     def fire(self, entry: Entry, time: datetime) -> None:
         """Send what an entry sends at one of its times."""
@@ -63,7 +63,7 @@ class Firing:
         """
         attributes = {
             "schedule-arn": entry.arn,
-            "scheduled-time": _iso(time),
+            "scheduled-time": iso(time.timestamp()),
             "execution-id": self.new_id(16),
             "attempt-number": "1",
         }
@@ -71,21 +71,14 @@ class Firing:
             text = text.replace(f"<aws.scheduler.{name}>", value)
         return text
 
-    def _event(self, entry: Entry, time: datetime) -> dict[str, Any]:
+    def _event(self, entry: Entry, time: datetime) -> dict[str, Json]:
         """The "Scheduled Event" that targets get; Scheduler's has its detail as text."""
         of_rule = entry.dialect is Dialect.RULE
-        return {
-            "version": "0",
-            "id": self.new_event_id(),
-            "detail-type": "Scheduled Event",
-            "source": "aws.events" if of_rule else "aws.scheduler",
-            "account": entry.scope.account,
-            "time": _iso(time),
-            "region": entry.scope.region,
-            "resources": [entry.arn],
-            "detail": {} if of_rule else "{}",
-        }
-
-
-def _iso(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return envelope(
+            entry.scope,
+            "aws.events" if of_rule else "aws.scheduler",
+            "Scheduled Event",
+            resources=[entry.arn],
+            detail={} if of_rule else "{}",
+            seconds=time.timestamp(),
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
@@ -91,14 +90,7 @@ class TimeWork:
 
                 timetable = Timetable(self._database, self._clock)
                 self._schedules = ScheduleHooks(timetable, self._clock)
-                timetable.begin(
-                    Firing(
-                        sender=self._deliveries,
-                        target=self._schedules.target,
-                        new_id=self._new_id,
-                        new_event_id=lambda: str(uuid.uuid4()),
-                    )
-                )
+                timetable.begin(Firing(sender=self._deliveries, target=self._schedules.target, new_id=self._new_id))
             return self._schedules
 
     def _have_alarms(self) -> AlarmHooks:

@@ -328,6 +328,26 @@ def test_success_is_reported_where_the_function_says(functions: Lambda) -> None:
     assert (record["requestContext"]["condition"], record["responsePayload"]) == ("Success", {"a": 1})
 
 
+def test_a_bus_hears_of_success(functions: Lambda) -> None:
+    """Source: "Capturing records of Lambda asynchronous invocations": source and detail type of the event."""
+    queue = Queue(functions, "heard")
+    events = functions.account.client("events")
+    events.put_rule(Name="r", EventPattern=json.dumps({"source": ["lambda"]}))
+    events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": queue.arn}])
+    function = functions.create()
+    bus = "arn:aws:events:us-east-1:123456789012:event-bus/default"
+    functions.client.put_function_event_invoke_config(
+        FunctionName="f", DestinationConfig={"OnSuccess": {"Destination": bus}}
+    )
+    functions.invoke({"a": 1}, InvocationType="Event")
+    assert functions.account.local.settle()
+    (message,) = queue.sqs.receive_message(QueueUrl=queue.url)["Messages"]
+    event = json.loads(message["Body"])
+    assert event["detail-type"] == "Lambda Function Invocation Result - Success"
+    assert event["resources"] == [bus, f"{function}:$LATEST"]
+    assert event["detail"]["responsePayload"] == {"a": 1}
+
+
 def test_a_function_calls_another(functions: Lambda) -> None:
     functions.create(
         "import boto3\ndef handler(event, context):\n"
