@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -77,7 +76,9 @@ def cli(ctx: click.Context) -> None:
     call = ctx.find_object(_Call)
     assert call is not None  # noqa: S101 - `main` always passes one
     ctx.obj = call.outside()
-    ctx.with_resource(_ended_by_signals())
+    from mlops_sm.cli.signals import on_end  # noqa: PLC0415 - a millisecond that a help page does not need
+
+    ctx.with_resource(on_end(_interrupt))
 
 
 class _Call:
@@ -113,26 +114,9 @@ def main(arguments: Sequence[str] | None = None, outside: Outside | None = None)
     return code if isinstance(code, int) else 0
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that its jobs end with it."""
-    import signal  # noqa: PLC0415 - a millisecond that a help page does not need
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    ending = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants the command to outlive its terminal
-        ending.append(signal.SIGHUP)
-    try:
-        before = {number: signal.signal(number, interrupt) for number in ending}
-    except ValueError:  # only the main thread may; elsewhere the caller handles signals
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End a command as Ctrl-C does, so that its jobs end with it."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Final
 from mlops_sm import __version__
 from mlops_sm.cli.local_accounts import Embedded, open_embedded
 from mlops_sm.cli.outside import Outside
+from mlops_sm.cli.signals import on_end
 from mlops_sm.errors import InputError, Problem, RefusedError
 from mlops_sm.operations import servers
 from mlops_sm.operations.servers import Server
@@ -171,15 +172,8 @@ def _told_to_end() -> Iterator[Told]:
     def tell(_number: int, _frame: FrameType | None) -> None:
         told.put(End.SIGNAL)
 
-    ending = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants the server to outlive its terminal
-        ending.append(signal.SIGHUP)
-    before = {number: signal.signal(number, tell) for number in ending}
-    try:
+    with on_end(tell, signal.SIGINT):
         yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _read_to_end(told: Told) -> None:
