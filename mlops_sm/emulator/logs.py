@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.jobs import ACTIVE
@@ -23,6 +24,7 @@ GROUPS: Final[Mapping[str, Kind]] = {
     "/aws/sagemaker/TrainingJobs": Kind.TRAINING_JOB,
     "/aws/sagemaker/TransformJobs": Kind.TRANSFORM_JOB,
 }
+_STARTS: Final = ("ProcessingStartTime", "TrainingStartTime", "TransformStartTime")
 
 # Limits of CloudWatch Logs (API reference of GetLogEvents, FilterLogEvents and DescribeLogStreams).
 _MAX_EVENTS: Final = 10_000
@@ -52,20 +54,13 @@ class JobLogs:
 
     def describe_streams(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """DescribeLogStreams: one stream per job."""
-        kind = _kind(request)
-        prefix = request.get("logStreamNamePrefix") or ""
         by_time = request.get("orderBy") == "LastEventTime"
-        if by_time and prefix:
+        if by_time and request.get("logStreamNamePrefix"):
             raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
-        conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
-        jobs = self.store.select(
-            scope,
-            kind,
-            conditions=conditions,
-            sort="created" if by_time else "name",
-            descending=bool(request.get("descending")),
+        jobs = self._jobs(
+            scope, request, sort="created" if by_time else "name", descending=bool(request.get("descending"))
         )
-        streams = [job for job in jobs if _stream(job).startswith(prefix) and self.path(job).exists()]
+        streams = [job for job in jobs if self.path(job).exists()]
         start = _offset(request.get("nextToken"))
         end = start + min(request.get("limit") or _MAX_STREAMS, _MAX_STREAMS)
         answer: dict[str, Json] = {"logStreams": [self._describe(job) for job in streams[start:end]]}
@@ -98,16 +93,10 @@ class JobLogs:
 
     def filter_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """FilterLogEvents: lines of several streams, one stream after the other in order of their start."""
-        kind = _kind(request)
-        names = request.get("logStreamNames")
-        if names:
-            jobs = [self._job(scope, kind, name) for name in names]
+        if names := request.get("logStreamNames"):
+            jobs = [self._job(scope, _kind(request), name) for name in names]
         else:
-            prefix = request.get("logStreamNamePrefix") or ""
-            conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
-            jobs = [
-                job for job in self.store.select(scope, kind, conditions=conditions) if _stream(job).startswith(prefix)
-            ]
+            jobs = self._jobs(scope, request)
         terms = _terms(request.get("filterPattern") or "")
         limit = min(request.get("limit") or _MAX_EVENTS, _MAX_EVENTS)
         index, offset = _position(request.get("nextToken"))
@@ -137,10 +126,19 @@ class JobLogs:
             "lastEventTimestamp": time,
             "lastIngestionTime": round(job.modified * 1000),
             "uploadSequenceToken": "0",
-            "arn": f"{job.scope.arn(job.kind, '').split(':sagemaker:')[0]}:logs:{job.scope.region}:{job.scope.account}"
+            "arn": f"arn:{naming.partition(job.scope.region)}:logs:{job.scope.region}:{job.scope.account}"
             f":log-group:{group}:log-stream:{name}",
             "storedBytes": 0,
         }
+
+    def _jobs(
+        self, scope: Scope, request: Mapping[str, Json], *, sort: str = "created", descending: bool = False
+    ) -> list[Entity]:
+        """The jobs whose streams begin with the request's logStreamNamePrefix; all of the group without one."""
+        prefix = request.get("logStreamNamePrefix") or ""
+        conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
+        jobs = self.store.select(scope, _kind(request), conditions=conditions, sort=sort, descending=descending)
+        return [job for job in jobs if _stream(job).startswith(prefix)]
 
     def _job(self, scope: Scope, kind: Kind, stream: str) -> Entity:
         job = self.store.get(scope, kind, stream.split("/", 1)[0])
@@ -164,7 +162,7 @@ def _stream(job: Entity) -> str:
 
 
 def _time(job: Entity) -> int:
-    started = job.body.get("ProcessingStartTime") or job.body.get("TrainingStartTime") or job.created
+    started = next((job.body[name] for name in _STARTS if job.body.get(name)), job.created)
     return round(started * 1000)
 
 

@@ -10,6 +10,10 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_sm.emulator.database import Database
+from mlops_sm.emulator.logs import GROUPS, JobLogs
+from mlops_sm.emulator.store import Entity, Kind, Scope, Store
+
 PROCESSING = "/aws/sagemaker/ProcessingJobs"
 TRAINING = "/aws/sagemaker/TrainingJobs"
 
@@ -179,3 +183,21 @@ def test_other_groups_are_as_in_moto(account: Any, logs: Any) -> None:
     logs.create_log_group(logGroupName="/mine")
     logs.create_log_stream(logGroupName="/mine", logStreamName="s")
     assert logs.describe_log_streams(logGroupName="/mine")["logStreams"][0]["logStreamName"] == "s"
+
+
+@pytest.mark.parametrize("kind", list(GROUPS.values()), ids=lambda kind: kind.name)
+def test_what_a_job_wrote_has_the_time_of_its_start(tmp_path: Path, kind: Kind) -> None:
+    database = Database(tmp_path / "account.db")
+    store, scope = Store(database), Scope("111111111111", "eu-west-1")
+    # TrainingStartTime and so on, as the Describe responses have it.
+    member = f"{kind.name.split('_')[0].title()}StartTime"
+    job = Entity(scope=scope, kind=kind, name="job", arn="arn", created=1000.0, modified=3000.0, body={member: 2000.0})
+    assert store.add(job)
+    (tmp_path / "log").write_text("line\n")
+    logs = JobLogs(store, lambda _: tmp_path / "log")
+    group = next(group for group, of in GROUPS.items() if of is kind)
+    (stream,) = logs.describe_streams(scope, {"logGroupName": group})["logStreams"]
+    assert stream["arn"] == f"arn:aws:logs:eu-west-1:111111111111:log-group:{group}:log-stream:job/algo-1-1000000"
+    read = logs.get_events(scope, {"logGroupName": group, "logStreamName": stream["logStreamName"]})
+    assert [event["timestamp"] for event in read["events"]] == [2_000_000] == [stream["firstEventTimestamp"]]
+    database.close()
