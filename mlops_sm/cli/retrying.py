@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlops_sm.cli.accounts import open_account
-from mlops_sm.cli.execution import execution_data, explain_failure, follow_to_end, show_execution
-from mlops_sm.cli.failures import INTERRUPTED
+from mlops_sm.cli.execution import execution_data, follow_to_end
 from mlops_sm.cli.outside import Outside
-from mlops_sm.cli.running import allow, allow_detached, reach_options
+from mlops_sm.cli.running import allow, allow_detached, conclude, let_go, reach_options
 from mlops_sm.definition import parse
 from mlops_sm.operations import runs
 
@@ -39,19 +38,11 @@ def retry_execution(
         runs.retry(account.clients, arn)
         outside.ui.say(f"execution {identifier} retried")
         if detach:
-            outside.ui.result(arn)
-            outside.ui.say(f"follow it: mlops-sm executions show {identifier}{reach}")
-            outside.ui.data({"execution_arn": arn, "pipeline_name": runs.pipeline_of(arn), "status": "Executing"})
-            return 0
+            return let_go(outside, arn, runs.pipeline_of(arn), reach)
         interrupted = follow_to_end(outside, account, arn, definition)
         found = runs.show(account.clients, arn)
         outside.ui.data(execution_data(found, definition))
-        show_execution(outside, found, definition)
         again = f"mlops-sm executions retry {identifier}{reach}"
-        if interrupted:
-            outside.ui.say(f"\ninterrupted; go on: {again}")
-            return INTERRUPTED
-        if found.succeeded:
-            return 0
-        explain_failure(outside, account, found, again=again, options=reach)
-        return 1
+        return conclude(
+            outside, account, found, definition, interrupted=interrupted, again=again, reach=reach, go_on="go on"
+        )

@@ -22,6 +22,7 @@ from mlops_sm.cli.outside import Outside
 from mlops_sm.cli.target import Loaded, find_target, load, parse_parameters
 from mlops_sm.definition import Definition, Scalar, bind_parameters
 from mlops_sm.errors import InputError, Problem, RefusedError
+from mlops_sm.operations import runs
 from mlops_sm.project import LOCAL, Environment
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def run(outside: Outside, wish: Wish, warm: WarmWorkers | None) -> int:
         words = [word for given in wish.given for word in ("-p", given)]
         again = shlex.join(["mlops-sm", "run", wish.label, *words]) + reach
         outside.ui.data(_data(ran, loaded, different))
-        return _tell(outside, account, ran, loaded.definition, again=again, reach=reach)
+        return conclude(
+            outside, account, ran.execution, loaded.definition, interrupted=ran.interrupted, again=again, reach=reach
+        )
 
 
 def allow(environment: Environment, *, yes: bool) -> None:
@@ -130,18 +133,7 @@ def _given(bound: dict[str, Scalar], given: dict[str, str]) -> dict[str, Scalar]
 
 def _detached(outside: Outside, account: Account, loaded: Loaded, parameters: dict[str, Scalar], reach: str) -> int:
     published, arn = start(outside, account, loaded.compiled, parameters)
-    identifier = arn.rpartition("/")[2]
-    outside.ui.result(arn)
-    outside.ui.say(f"follow it: mlops-sm executions show {identifier}{reach}")
-    outside.ui.data(
-        {
-            "execution_arn": arn,
-            "pipeline_name": published.pipeline_name,
-            "published": published.action,
-            "status": "Executing",
-        }
-    )
-    return 0
+    return let_go(outside, arn, published.pipeline_name, reach, published=published.action)
 
 
 def _data(ran: Ran, loaded: Loaded, different: Sequence[Problem]) -> dict[str, Any]:
@@ -155,12 +147,40 @@ def _data(ran: Ran, loaded: Loaded, different: Sequence[Problem]) -> dict[str, A
     }
 
 
-def _tell(outside: Outside, account: Account, ran: Ran, definition: Definition, *, again: str, reach: str) -> int:
-    """Print how it ended; the exit code."""
-    execution = ran.execution
+def let_go(outside: Outside, arn: str, pipeline_name: str, reach: str, **more: str) -> int:
+    """Say how to follow an execution that goes on without this command; the exit code. `more` is for its JSON."""
+    outside.ui.result(arn)
+    outside.ui.say(f"follow it: mlops-sm executions show {arn.rpartition('/')[2]}{reach}")
+    outside.ui.data({"execution_arn": arn, "pipeline_name": pipeline_name, **more, "status": "Executing"})
+    return 0
+
+
+def conclude(
+    outside: Outside,
+    account: Account,
+    execution: runs.Execution,
+    definition: Definition,
+    *,
+    interrupted: bool,
+    again: str,
+    reach: str,
+    go_on: str = "run again",
+) -> int:
+    """Print how an execution ended; the exit code.
+
+    Args:
+        outside: Where to print.
+        account: The account it ran in.
+        execution: The execution at its end.
+        definition: What it ran.
+        interrupted: Whether the user stopped it.
+        again: The command that runs it again.
+        reach: Options with which other commands reach the same account.
+        go_on: What that command does after an interruption.
+    """
     show_execution(outside, execution, definition)
-    if ran.interrupted:
-        outside.ui.say(f"\ninterrupted; run again: {again}")
+    if interrupted:
+        outside.ui.say(f"\ninterrupted; {go_on}: {again}")
         return INTERRUPTED
     if execution.succeeded:
         return 0
