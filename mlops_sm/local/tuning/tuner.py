@@ -164,11 +164,12 @@ class Tuner:
         self._with_value += 1
         sign = 1.0 if task.maximize else -1.0
         best = self._best.get(task.name)
-        if best is None or sign * (value - best) >= _IMPROVEMENT * abs(best):
+        better = best is None or sign * value > sign * best
+        if best is None or (better and sign * (value - best) >= _IMPROVEMENT * abs(best)):
             self.without_improvement = 0
         else:
             self.without_improvement += 1
-        if best is None or sign * value > sign * best:
+        if better:
             self._best[task.name] = value
         limits = self._limits
         if limits.target is not None and sign * value >= sign * limits.target:

@@ -218,9 +218,10 @@ def test_it_ends_when_nothing_improves_by_one_percent() -> None:
     assert tuner.without_improvement == 3
 
 
-def test_it_ends_when_it_has_converged() -> None:
+@pytest.mark.parametrize("value", [1.0, 0.0, -1.0])
+def test_it_ends_when_it_has_converged(value: float) -> None:
     tuner = _tuner(trials=50, converge=True)
-    assert _run(tuner, lambda _: 1.0) == 11
+    assert _run(tuner, lambda _: value) == 11
     assert tuner.verdict is Verdict.CONVERGED
 
 
