@@ -25,6 +25,7 @@ from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.backends.keeper import Keeper
 from mlops_sm.emulator.bridge import Bridge
 from mlops_sm.emulator.callbacks import Callbacks
+from mlops_sm.emulator.clients import Clients
 from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
@@ -340,7 +341,7 @@ def _control_plane(
     sites.storage.tell(work.storage)
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
-    callbacks, queues, removal = Callbacks(store, sites.clock), Queues(), Removal()
+    callbacks, queues, removal = Callbacks(store, sites.clock), Queues(Clients()), Removal()
 
     def control(scope: Scope) -> DirectControl:
         return DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send, work.call, removal)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlops_sm import naming
-from mlops_sm.checks.service import data_loader
+from mlops_sm.emulator.clients import Clients
 from mlops_sm.emulator.store import Scope
 from mlops_sm.local.handlers import ServiceError
 
@@ -21,11 +17,14 @@ _ACCOUNT: Final = re.compile(r"\d{12}")
 
 
 class Queues:
-    """Sends messages; a client is made once per account and region."""
+    """Sends messages.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._clients: dict[Scope, Any] = {}
+    Args:
+        clients: Of SQS.
+    """
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
 
     def send(self, scope: Scope, queue_url: str, body: str) -> None:
         """Send a message.
@@ -39,26 +38,12 @@ class Queues:
             ServiceError: SQS refused it.
         """
         try:
-            self._client(_owner(scope, queue_url)).send_message(QueueUrl=queue_url, MessageBody=body)
+            self._clients(_owner(scope, queue_url), "sqs").send_message(QueueUrl=queue_url, MessageBody=body)
         except ClientError as error:
             told = error.response["Error"]
             raise ServiceError(told["Code"], told["Message"]) from error
         except BotoCoreError as error:
             raise ServiceError("InvalidAddress", f"{queue_url} is no address of a queue: {error}") from error
-
-    def _client(self, scope: Scope) -> Any:  # noqa: ANN401 - clients are made at run time
-        with self._lock:
-            if scope not in self._clients:
-                session = botocore.session.Session()
-                session.register_component("data_loader", data_loader())
-                self._clients[scope] = session.create_client(
-                    "sqs",
-                    region_name=scope.region,
-                    aws_access_key_id=naming.local_access_key(scope.account),
-                    aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
-                    config=Config(ignore_configured_endpoint_urls=True),
-                )
-            return self._clients[scope]
 
 
 def _owner(scope: Scope, queue_url: str) -> Scope:
