@@ -48,6 +48,12 @@ class Scope(NamedTuple):
     account: str
     region: str
 
+    @classmethod
+    def of(cls, arn: str) -> Scope:
+        """The account and region in an ARN that has both."""
+        region, account = arn.split(":")[3:5]
+        return cls(account, region)
+
     def arn(self, kind: Kind, name: str) -> str:
         """The ARN of an entity whose resource part is ``kind/name``."""
         return naming.sagemaker_arn(self.region, self.account, kind, name)

@@ -10,7 +10,7 @@ from mlops_sm.emulator.events import announcements
 from mlops_sm.emulator.events.delivery import Deliveries
 from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.events.letters import BusEvent
-from mlops_sm.emulator.store import Entity, Kind, Scope, Store
+from mlops_sm.emulator.store import Entity, Kind, Scope
 from mlops_sm.engine import ExecutionStatus
 
 _RUNNING: Final = frozenset({ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING})
@@ -20,13 +20,11 @@ class Announcer:
     """A listener of the store.
 
     Args:
-        store: Knows whose an execution is.
         deliveries: Takes the events.
         now: Epoch seconds.
     """
 
-    def __init__(self, store: Store, deliveries: Deliveries, now: Callable[[], float]) -> None:
-        self._store = store
+    def __init__(self, deliveries: Deliveries, now: Callable[[], float]) -> None:
         self._deliveries = deliveries
         self._now = now
 
@@ -56,11 +54,10 @@ class Announcer:
         """Announce a step's change of status."""
         if body["StepStatus"] == before:
             return
-        entity = self._store.by_arn(execution)
-        if entity is None:
-            return
         detail = announcements.step_detail(execution, before, body)
-        self._announce(entity.scope, announcements.STEP, [announcements.pipeline_arn(execution), execution], detail)
+        self._announce(
+            Scope.of(execution), announcements.STEP, [announcements.pipeline_arn(execution), execution], detail
+        )
 
     def _announce(
         self, scope: Scope, detail_type: str, resources: list[str], detail: Mapping[str, Json], *, tags_of: str = ""

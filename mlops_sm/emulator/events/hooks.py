@@ -180,7 +180,7 @@ class DeliveryHooks:
         }
         body = {name: value for name, value in notification.items() if value not in (None, {})}
         letter = Post(
-            scope=_scope(subscription.topic_arn),
+            scope=Scope.of(subscription.topic_arn),
             url=subscription.endpoint,
             method="POST",
             payload=notification["Message"] if raw else json.dumps(body),
@@ -195,17 +195,12 @@ class DeliveryHooks:
         if queue := _dead_letter_queue(subscription):
             target["DeadLetterConfig"] = {"Arn": queue}
         return TargetCall(
-            scope=_scope(subscription.topic_arn),
+            scope=Scope.of(subscription.topic_arn),
             target=target,
             payload=payload,
             origin=subscription.arn,
             created=self._now(),
         )
-
-
-def _scope(arn: str) -> Scope:
-    parts = arn.split(":")
-    return Scope(parts[4], parts[3])
 
 
 def _dead_letter_queue(subscription: MotoObject) -> str:

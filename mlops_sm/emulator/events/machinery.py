@@ -63,7 +63,7 @@ class Machinery:
         self.rules = Rules(now)
         targets = Targets(clients, sagemaker, changing)
         self.courier = LocalCourier(self.rules, targets, calls.invoke, calls.bury, store.tags)
-        self.announcer = Announcer(store, deliveries, now)
+        self.announcer = Announcer(deliveries, now)
         self.pollers = Pollers(calls, clients)
         self.answering: Mapping[str, Callable[[Arrival], Answer | None]] = {
             "eventbridge": EventRequests(deliveries.send, now, region),

@@ -86,9 +86,8 @@ class EventRequests:
         bus: str = entry.get("EventBusName") or "default"
         if not bus.startswith("arn:"):
             return BusEvent(scope=scope, event=event, bus=bus)
-        parts = bus.split(":", 5)
         # A bus of another account takes the event as it is: with the sender's account and region.
-        return BusEvent(scope=Scope(parts[4], parts[3]), event=event, bus=parts[5].split("/", 1)[-1])
+        return BusEvent(scope=Scope.of(bus), event=event, bus=bus.partition(":event-bus/")[2])
 
 
 def _answered(arrival: Arrival, perform: Callable[[dict[str, Json]], Json]) -> Answer:

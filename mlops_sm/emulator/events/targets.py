@@ -21,6 +21,7 @@ from mlops_sm.emulator.events.inputs import MISSING, look_up, parameters
 from mlops_sm.emulator.events.letters import BusEvent, Letter, Post, TargetCall
 from mlops_sm.emulator.events.posts import post
 from mlops_sm.emulator.events.rules import archive
+from mlops_sm.emulator.service_names import folder_of
 from mlops_sm.emulator.store import Scope
 from mlops_sm.local.handlers import ServiceError
 
@@ -193,18 +194,15 @@ class Targets:
         request = json.loads(call.payload or "{}")
         if service == "sagemaker":
             # As the SDKs do: a letter that is delivered twice starts one execution.
-            tokens = sagemaker_model().operation_model(name).idempotent_members if name in _operations() else ()
+            model = sagemaker_model()
+            tokens = model.operation_model(name).idempotent_members if name in model.operation_names else ()
             self._sagemaker(arn.scope, name, {**dict.fromkeys(tokens, _token(number, call)), **request})
             return
-        client = self._clients(arn.scope, {"eventbridge": "events", "sfn": "stepfunctions"}.get(service, service))
+        client = self._clients(arn.scope, folder_of(service))
         perform = getattr(client, xform_name(name), None)
         if perform is None:
             raise UndeliveredError("INVALID_PARAMETER", f"The service {service} has no operation {name}.")
         perform(**request)
-
-
-def _operations() -> frozenset[str]:
-    return frozenset(sagemaker_model().operation_names)
 
 
 def _passed_on(call: TargetCall, arn: Arn) -> BusEvent:

@@ -102,13 +102,14 @@ class Pollers:
                 self._threads.pop(identifier, None)
 
     def _round(self, mapping: MotoMapping, scope: Scope) -> None:
-        parts = mapping.event_source_arn.split(":")
-        sqs = self._clients(Scope(parts[4], parts[3]), "sqs")
-        url = sqs.get_queue_url(QueueName=parts[5], QueueOwnerAWSAccountId=parts[4])["QueueUrl"]
+        queue: str = mapping.event_source_arn
+        home = Scope.of(queue)
+        sqs = self._clients(home, "sqs")
+        url = sqs.get_queue_url(QueueName=queue.rpartition(":")[2], QueueOwnerAWSAccountId=home.account)["QueueUrl"]
         messages = _receive(sqs, url, mapping.batch_size)
         if not messages or self._closed.is_set():
             return
-        records = [_record(message, mapping.event_source_arn) for message in messages]
+        records = [_record(message, queue) for message in messages]
         wanted = [record for record in records if _meets(mapping, record)]
         failed: set[str] = set()
         if wanted:
@@ -170,7 +171,7 @@ def _record(message: Mapping[str, Json], queue: str) -> dict[str, Json]:
         "md5OfBody": message["MD5OfBody"],
         "eventSource": "aws:sqs",
         "eventSourceARN": queue,
-        "awsRegion": queue.split(":")[3],
+        "awsRegion": Scope.of(queue).region,
     }
 
 
