@@ -15,17 +15,15 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import boto3
-import botocore.session
-from botocore.config import Config
 
 from mlops_sm import naming
-from mlops_sm.checks.service import data_loader, sagemaker_model
+from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.emulator import log_reads
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.backends.keeper import Keeper
 from mlops_sm.emulator.bridge import Bridge
 from mlops_sm.emulator.callbacks import Callbacks
-from mlops_sm.emulator.clients import Clients
+from mlops_sm.emulator.clients import Clients, unconfigured_session
 from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
@@ -56,7 +54,6 @@ from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
 from mlops_sm.local.user_handlers import UserHandlers
 from mlops_sm.local.warm import WarmWorkers
-from mlops_sm.operations.clients import UNCONFIGURED
 from mlops_sm.operations.resources import FULL_ACCESS, POLICY_NAME, TRUST
 
 Client = Any
@@ -229,17 +226,11 @@ class LocalAccount:
 
     def session(self, region: str | None = None) -> boto3.Session:
         """A plain boto3 session: SageMaker is ours, every other service moto's, nothing reaches the network."""
-        plain = botocore.session.Session(session_vars=UNCONFIGURED)
-        plain.register_component("data_loader", data_loader())
-        # What the environment or the user's configuration says is meant for another account than this.
-        plain.set_default_client_config(
-            Config(ignore_configured_endpoint_urls=True, use_fips_endpoint=False, use_dualstack_endpoint=False)
-        )
         return boto3.Session(
             aws_access_key_id=naming.local_access_key(self.account_id),
             aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
             region_name=region or self.region,
-            botocore_session=plain,
+            botocore_session=unconfigured_session(),
         )
 
     def client(self, service: str, region: str | None = None) -> Client:

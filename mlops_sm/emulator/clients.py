@@ -11,6 +11,7 @@ from botocore.config import Config
 from mlops_sm import naming
 from mlops_sm.checks.service import data_loader
 from mlops_sm.emulator.store import Scope
+from mlops_sm.operations.clients import UNCONFIGURED
 
 
 class Clients:
@@ -25,14 +26,22 @@ class Clients:
         key = (scope, service)
         with self._lock:
             if key not in self._clients:
-                session = botocore.session.Session()
-                session.register_component("data_loader", data_loader())
-                self._clients[key] = session.create_client(
+                self._clients[key] = unconfigured_session().create_client(
                     service,
                     region_name=scope.region,
                     aws_access_key_id=naming.local_access_key(scope.account),
                     aws_secret_access_key="local",  # noqa: S106 - opens nothing anywhere
                     # Whoever sends tries again by rules of its own.
-                    config=Config(ignore_configured_endpoint_urls=True, retries={"total_max_attempts": 1}),
+                    config=Config(retries={"total_max_attempts": 1}),
                 )
             return self._clients[key]
+
+
+def unconfigured_session() -> botocore.session.Session:
+    """A session without regard to the environment and the user's configuration: they are meant for another account."""
+    session = botocore.session.Session(session_vars=UNCONFIGURED)
+    session.register_component("data_loader", data_loader())
+    session.set_default_client_config(
+        Config(ignore_configured_endpoint_urls=True, use_fips_endpoint=False, use_dualstack_endpoint=False)
+    )
+    return session

@@ -6,6 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
+from types import ModuleType
 from typing import Any
 
 Method = Callable[..., Any]
@@ -17,11 +18,11 @@ class Replaced:
     def __init__(self) -> None:
         self._undo = ExitStack()
 
-    def method(self, owner: type, name: str, replacement: Callable[[Method], Method]) -> None:
-        """Replace a method of a class.
+    def method(self, owner: type | ModuleType, name: str, replacement: Callable[[Method], Method]) -> None:
+        """Replace a method of a class, or a function of a module.
 
         Args:
-            owner: The class that defines it.
+            owner: The class or module that defines it.
             name: The method's name.
             replacement: Gets the original and returns what takes its place.
         """

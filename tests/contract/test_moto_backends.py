@@ -113,6 +113,18 @@ def test_every_backend_is_reached_through_two_dictionaries() -> None:
     assert type(backend_lock).__name__ == "RLock"
 
 
+def test_names_of_regions_come_from_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Session:
+        def get_available_partitions(self) -> list[str]:
+            return ["aws"]
+
+        def get_available_regions(self, _service: str, *, partition_name: str) -> list[str]:
+            return [f"{partition_name}-nowhere-1"]
+
+    monkeypatch.setattr(AccountSpecificBackend, "get_session", staticmethod(Session))
+    assert AccountSpecificBackend("sqs", ACCOUNT, SQSBackend, True, ["more"]).regions == ["aws-nowhere-1", "more"]
+
+
 def test_global_is_another_name_of_the_partition() -> None:
     assert '"global"' in source(AccountSpecificBackend.__getitem__)
     assert iam.iam_backends[ACCOUNT]["global"] is iam.iam_backends[ACCOUNT]["aws"]

@@ -14,18 +14,23 @@ import pickle
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
+import boto3
 import moto
 from moto.core.base_backend import AccountSpecificBackend, BackendDict, BaseBackend, backend_lock
 
 from mlops_sm.emulator.backends.pickling import Place, Resolver, all_backends, pickled, service_of, unpickled
 from mlops_sm.emulator.backends.shelved import read_shelf, shelves_of
 from mlops_sm.emulator.backends.shelves import Changes, Shelf, Slice
+from mlops_sm.emulator.clients import unconfigured_session
 from mlops_sm.emulator.database import Database
 from mlops_sm.emulator.errors import UnsavedError
+from mlops_sm.emulator.replacing import Method, Replaced
 from mlops_sm.errors import Problem, RefusedError
 
 _log = logging.getLogger(__name__)
@@ -72,7 +77,7 @@ class Keeper:
         self._digests: dict[Place, bytes] = {}
         self._labels: dict[Place, set[str]] = {}
         self._stored = {row[0] for row in database.query("SELECT DISTINCT service FROM backends")}
-        self._originals: list[Callable[[], None]] = []
+        self._replaced: Replaced | None = None
 
     # ------------------------------------------------------------------ for those who change something
 
@@ -102,39 +107,39 @@ class Keeper:
         finally:
             # A request that moto refused half-way may have changed something all the same.
             places, self._noted.places = self._noted.places, None
-            if places and self._originals:
+            if places and self._replaced is not None:
                 self._save(places)
 
     # ------------------------------------------------------------------ moto's dictionaries
 
     def attach(self) -> None:
         """From here on moto's backends come from the database, and what is looked up is noted."""
-        of_service, of_account = BackendDict.__getitem__, AccountSpecificBackend.__getitem__
-        keeper = self
+        self._replaced = Replaced()
+        self._replaced.method(BackendDict, "__getitem__", self._restoring)
+        self._replaced.method(AccountSpecificBackend, "__getitem__", self._noted_in)
+        # What moto asks for the names of regions; a profile of the user's that is not there would make it fail.
+        self._replaced.method(AccountSpecificBackend, "get_session", lambda _: staticmethod(_session))
+        if "moto.iam.models" in sys.modules:
+            self._silence_visits(self._replaced)
 
+    def _restoring(self, look_up: Method) -> Method:
         def account(backends: Backends, account_id: str) -> Any:  # noqa: ANN401 - as moto's
-            keeper._restore(backends)
-            return of_service(backends, account_id)
+            self._restore(backends)
+            return look_up(backends, account_id)
 
+        return account
+
+    def _noted_in(self, look_up: Method) -> Method:
         def backend(there: AccountSpecificBackend[Any], region: str) -> Any:  # noqa: ANN401 - as moto's
-            found = of_account(there, region)
-            noted = keeper._noted
+            found = look_up(there, region)
+            noted = self._noted
             if noted.places is not None and not noted.suspended:
                 service = service_of(there.backend)
                 if service not in _KEPT_ELSEWHERE:
                     noted.places[Place(service, there.account_id, "aws" if region == "global" else region)] = found
             return found
 
-        BackendDict.__getitem__ = account  # type: ignore[method-assign] # moto has no hook
-        AccountSpecificBackend.__getitem__ = backend  # type: ignore[method-assign] # moto has no hook
-
-        def give_back() -> None:
-            BackendDict.__getitem__ = of_service  # type: ignore[method-assign] # see above
-            AccountSpecificBackend.__getitem__ = of_account  # type: ignore[method-assign] # see above
-
-        self._originals.append(give_back)
-        if "moto.iam.models" in sys.modules:
-            self._silence_visits()
+        return backend
 
     def detach(self) -> None:
         """Write down what changed by itself, and let moto have its dictionaries back."""
@@ -149,18 +154,17 @@ class Keeper:
                 self._save(places)
             except UnsavedError as error:
                 _log.warning("the last state of moto's services could not be saved: %s", error)
-            while self._originals:
-                self._originals.pop()()
+            replaced, self._replaced = self._replaced, None
+            if replaced is not None:
+                replaced.restore()
 
-    def _silence_visits(self) -> None:
+    def _silence_visits(self, replaced: Replaced) -> None:
         from moto.iam import models  # noqa: PLC0415 - imported already when this is called
 
         for name in _VISITS:
-            visit = getattr(models, name)
-            setattr(models, name, self._silenced(visit))
-            self._originals.append(lambda name=name, visit=visit: setattr(models, name, visit))  # type: ignore[misc] # bound now
+            replaced.method(models, name, self._silenced)
 
-    def _silenced(self, visit: Callable[..., Any]) -> Callable[..., Any]:
+    def _silenced(self, visit: Method) -> Method:
         def silenced(*arguments: object, **named: object) -> Any:  # noqa: ANN401 - as moto's
             before, self._noted.suspended = self._noted.suspended, True
             try:
@@ -201,7 +205,7 @@ class Keeper:
                 # Another thread, which waits in its request, put something into a dictionary meanwhile.
                 if attempt == _ATTEMPTS - 1:
                     raise
-        digest = hashlib.blake2b(content, digest_size=16).digest()
+        digest = _digest(content)
         # After the state: what it names is on the shelf.
         changed = [(shelf, changes) for shelf in shelves if (changes := shelf.changes()) is not None]
         labels = {shelf.label for shelf in shelves}
@@ -266,8 +270,8 @@ class Keeper:
             if id(backends) in self._restored:
                 return
             self._restored.add(id(backends))
-            if service == "iam":
-                self._silence_visits()
+            if service == "iam" and self._replaced is not None:
+                self._silence_visits(self._replaced)
             before, self._noted.suspended = self._noted.suspended, True
             try:
                 for account, region, version, content in rows:
@@ -295,7 +299,7 @@ class Keeper:
             vars(backend).update(members)
         except _UNREADABLE as error:
             raise RefusedError(self._unreadable(place, version, error)) from error
-        self._digests[place] = hashlib.blake2b(content, digest_size=16).digest()
+        self._digests[place] = _digest(content)
         self._labels[place] = {label for _, label in found}
 
     def _slices(self, place: Place, label: str, resolver: Resolver) -> list[Slice]:
@@ -319,6 +323,7 @@ class Keeper:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
     """A backend as it is now, and what of it is not on disk.
 
@@ -330,25 +335,25 @@ class _State:
         gone: Labels of shelves that it had.
     """
 
-    def __init__(
-        self,
-        *,
-        content: bytes | None,
-        digest: bytes,
-        shelves: list[tuple[Shelf, Changes]],
-        labels: set[str],
-        gone: set[str],
-    ) -> None:
-        self.content = content
-        self.digest = digest
-        self.shelves = shelves
-        self.labels = labels
-        self.gone = gone
+    content: bytes | None
+    digest: bytes
+    shelves: list[tuple[Shelf, Changes]]
+    labels: set[str]
+    gone: set[str]
 
     @property
     def is_new(self) -> bool:
         """Whether something has to be written."""
         return self.content is not None or bool(self.shelves) or bool(self.gone)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+@cache
+def _session() -> boto3.Session:
+    return boto3.Session(botocore_session=unconfigured_session())
 
 
 def _backends(service: str) -> Backends:

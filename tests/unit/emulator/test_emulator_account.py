@@ -18,6 +18,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlops_sm.emulator import LocalAccount
+from mlops_sm.emulator.clients import Clients
+from mlops_sm.emulator.store import Scope
 from mlops_sm.errors import InputError, RefusedError
 
 WAIT = "import time\ntime.sleep(600)"
@@ -220,6 +222,22 @@ def test_a_configured_endpoint_is_not_ours(open_account: Callable[..., Any], mon
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     account = open_account()
     assert account.local.session().client("s3").list_buckets()["Buckets"]
+
+
+@pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_USE_FIPS_ENDPOINT"])
+def test_what_the_account_sends_by_itself_goes_by_nobodys_configuration(
+    open_account: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    broken = tmp_path / "config"
+    broken.write_text("[default\n")
+    monkeypatch.setenv(
+        variable, {"AWS_PROFILE": "nobody", "AWS_CONFIG_FILE": str(broken), "AWS_USE_FIPS_ENDPOINT": "true"}[variable]
+    )
+    account = open_account()
+    client = Clients()(Scope(account.local.account_id, account.local.region), "sqs")
+    url = client.create_queue(QueueName="q")["QueueUrl"]
+    assert "fips" not in client.meta.endpoint_url
+    assert account.client("sqs").get_queue_url(QueueName="q")["QueueUrl"] == url
 
 
 def test_no_request_leaves_the_process(open_account: Callable[..., Any]) -> None:
