@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mlops_sm.emulator.alarms import rules
 from mlops_sm.emulator.alarms.incoming import DataError, prepared
 from mlops_sm.emulator.alarms.messages import Situation
-from mlops_sm.emulator.alarms.plans import MotoAlarm, MotoBackend, PlanError, plan_of
-from mlops_sm.emulator.alarms.reading import ReadError, Request, read_data, read_statistics
+from mlops_sm.emulator.alarms.plans import PlanError, plan_of
+from mlops_sm.emulator.alarms.reading import (
+    ReadError,
+    Request,
+    make_token,
+    read_data,
+    read_number,
+    read_statistics,
+    read_token,
+)
+from mlops_sm.emulator.alarms.records import (
+    COMPOSITE,
+    METRIC,
+    MotoAlarm,
+    MotoBackend,
+    aware,
+    kind_of,
+    naive,
+    scope_of,
+)
 from mlops_sm.emulator.alarms.watch import Alarms
 from mlops_sm.emulator.replacing import Hooks, Method, Replaced
-from mlops_sm.emulator.store import Scope
 
-_METRIC: Final = "MetricAlarm"
-_COMPOSITE: Final = "CompositeAlarm"
-_MOST: Final = 100
+_HISTORY_PAGE: Final = 100
+_PAGE: Final = 50
+"""Items of the history, and alarms, that a page has when MaxRecords is absent."""
 
 MotoResponse = Any
 """A ``moto.cloudwatch.responses.CloudWatchResponse``."""
-Error = Callable[[str], Exception]
+Read = TypeVar("Read")
 
 
 class AlarmHooks(Hooks):
@@ -84,7 +99,7 @@ class AlarmHooks(Hooks):
         from moto.cloudwatch.exceptions import InvalidParameterValue  # noqa: PLC0415 - see _install
 
         def put_metric_data(backend: MotoBackend, namespace: str, metric_data: list[dict[str, Any]]) -> None:
-            now = self._clock().astimezone(UTC).replace(tzinfo=None)
+            now = naive(self._clock())
             try:
                 data = prepared(metric_data, now)
             except DataError as error:
@@ -97,17 +112,11 @@ class AlarmHooks(Hooks):
         return put_metric_data
 
     def _read(self, read: Callable[[Request, Iterable[Any], datetime], dict[str, Any]]) -> Callable[[Method], Method]:
-        from moto.cloudwatch.exceptions import ValidationError  # noqa: PLC0415 - see _install
-        from moto.core.responses import ActionResult  # noqa: PLC0415 - likewise
+        from moto.core.responses import ActionResult  # noqa: PLC0415 - see _install
 
         def reading(response: MotoResponse) -> Any:  # noqa: ANN401 - moto's own
             data = response.cloudwatch_backend.get_all_metrics()
-            try:
-                return ActionResult(read(response._get_params(), data, self._clock()))
-            except ReadError as error:
-                refused = ValidationError(str(error))
-                refused.code = error.code
-                raise refused from error
+            return ActionResult(_told(read, response._get_params(), data, self._clock()))
 
         return lambda original: reading
 
@@ -188,12 +197,10 @@ class AlarmHooks(Hooks):
             get = response._get_param
             alarms = response.cloudwatch_backend.alarms
             found = _narrowed(alarms, get)
-            kinds = set(get("AlarmTypes") or [_METRIC])
+            kinds = set(get("AlarmTypes") or [METRIC])
             if get("ChildrenOfAlarmName") or get("ParentsOfAlarmName"):
-                kinds = {_METRIC, _COMPOSITE}
-            page, token = _page(
-                [alarm for alarm in found if _kind(alarm) in kinds], lambda alarm: str(alarm.name), get, 50
-            )
+                kinds = {METRIC, COMPOSITE}
+            page, token = _page([alarm for alarm in found if kind_of(alarm) in kinds], get)
             return ActionResult(
                 {
                     "MetricAlarms": [alarm for alarm in page if alarm.rule is None],
@@ -235,17 +242,17 @@ class AlarmHooks(Hooks):
         def describe_alarm_history(response: MotoResponse) -> Any:  # noqa: ANN401 - moto's own
             get = response._get_param
             backend = response.cloudwatch_backend
-            most = int(get("MaxRecords") or _MOST)
+            most = int(get("MaxRecords") or _HISTORY_PAGE)
             after = get("NextToken")
             entries = self._alarms.history.select(
-                Scope(backend.account_id, backend.region_name),
+                scope_of(backend),
                 name=get("AlarmName"),
-                kinds=get("AlarmTypes") or [_METRIC],
+                kinds=get("AlarmTypes") or [METRIC],
                 item=get("HistoryItemType"),
                 start=_seconds(get("StartDate")),
                 end=_seconds(get("EndDate")),
                 descending=get("ScanBy") != "TimestampAscending",
-                after=None if after is None else _read_number(after),
+                after=None if after is None else _told(read_number, after),
                 limit=most + 1,
             )
             page = entries[:most]
@@ -253,14 +260,14 @@ class AlarmHooks(Hooks):
                 {
                     "AlarmName": entry.name,
                     "AlarmType": entry.type,
-                    "Timestamp": datetime.fromtimestamp(entry.time, UTC).replace(tzinfo=None),
+                    "Timestamp": naive(datetime.fromtimestamp(entry.time, UTC)),
                     "HistoryItemType": entry.item,
                     "HistorySummary": entry.summary,
                     "HistoryData": entry.data,
                 }
                 for entry in page
             ]
-            token = _token(str(page[-1].number)) if len(entries) > most else None
+            token = make_token(str(page[-1].number)) if len(entries) > most else None
             return ActionResult({"AlarmHistoryItems": items, "NextToken": token})
 
         return describe_alarm_history
@@ -317,41 +324,28 @@ def _children(alarm: MotoAlarm | None) -> tuple[str, ...]:
     return () if alarm is None or alarm.rule is None else rules.children(rules.parse_rule(alarm.rule))
 
 
-def _kind(alarm: MotoAlarm) -> str:
-    return _METRIC if alarm.rule is None else _COMPOSITE
-
-
-def _page(
-    found: list[MotoAlarm], key: Callable[[MotoAlarm], str], get: Callable[[str], Any], default: int
-) -> tuple[list[MotoAlarm], str | None]:
+def _page(found: list[MotoAlarm], get: Callable[[str], Any]) -> tuple[list[MotoAlarm], str | None]:
+    """A page of alarms in order of their names."""
     token = get("NextToken")
     if token is not None:
-        last = _read_token(token)
-        found = [each for each in found if key(each) > last]
-    most = int(get("MaxRecords") or default)
+        last = _told(read_token, token)
+        found = [alarm for alarm in found if alarm.name > last]
+    most = int(get("MaxRecords") or _PAGE)
     page = found[:most]
-    return page, _token(key(page[-1])) if len(found) > most else None
+    return page, make_token(page[-1].name) if len(found) > most else None
 
 
-def _token(last: str) -> str:
-    return base64.urlsafe_b64encode(last.encode()).decode()
-
-
-def _read_token(token: str) -> str:
-    from moto.cloudwatch.exceptions import InvalidParameterValue  # noqa: PLC0415 - see AlarmHooks
+def _told(read: Callable[..., Read], *given: Any) -> Read:  # noqa: ANN401 - whatever is read
+    """What reading comes to; a refusal in moto's form of an error."""
+    from moto.cloudwatch.exceptions import ValidationError  # noqa: PLC0415 - see AlarmHooks
 
     try:
-        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        refused = InvalidParameterValue("The specified next token is invalid.")
-        refused.code = "InvalidNextToken"
+        return read(*given)
+    except ReadError as error:
+        refused = ValidationError(str(error))
+        refused.code = error.code
         raise refused from error
 
 
-def _read_number(token: str) -> int:
-    text = _read_token(token)
-    return int(text) if text.isdecimal() else 0
-
-
 def _seconds(time: datetime | None) -> float | None:
-    return None if time is None else (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return None if time is None else aware(time).timestamp()

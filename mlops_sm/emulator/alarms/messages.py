@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mlops_sm.checks.service import data_loader
 from mlops_sm.emulator.alarms.evaluation import State
-from mlops_sm.emulator.alarms.plans import MotoAlarm
+from mlops_sm.emulator.alarms.records import MotoAlarm, aware
 from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.store import Scope
 
@@ -38,12 +38,11 @@ class Situation:
     def of(cls, alarm: MotoAlarm) -> Situation:
         """The state that moto's record has."""
         data = alarm.state_reason_data
-        time = alarm.state_updated_timestamp
         return cls(
             State(alarm.state_value),
             alarm.state_reason or "",
             data if data not in {None, "{}"} else None,
-            time if time.tzinfo else time.replace(tzinfo=UTC),
+            aware(alarm.state_updated_timestamp),
         )
 
 
@@ -72,7 +71,7 @@ def notification(alarm: MotoAlarm, before: Situation, after: Situation, scope: S
         "AlarmName": alarm.name,
         "AlarmDescription": alarm.description,
         "AWSAccountId": scope.account,
-        "AlarmConfigurationUpdatedTimestamp": precise(_aware(alarm.configuration_updated_timestamp)),
+        "AlarmConfigurationUpdatedTimestamp": precise(aware(alarm.configuration_updated_timestamp)),
         "NewStateValue": after.value,
         "NewStateReason": after.reason,
         "StateChangeTime": precise(after.time),
@@ -269,10 +268,6 @@ def _full_configuration(alarm: MotoAlarm, now: str) -> dict[str, Any]:
         "comparisonOperator": alarm.comparison_operator,
         "treatMissingData": alarm.treat_missing_data or "missing",
     }
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _region_name(region: str) -> str:

@@ -6,18 +6,13 @@ import bisect
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from mlops_sm.emulator.alarms.evaluation import COMPARISONS, EXTRA_PERIODS, Missing, Settings
 from mlops_sm.emulator.alarms.formulas import Formula, FormulaError, Series, parse_formula
+from mlops_sm.emulator.alarms.records import MotoAlarm, MotoBackend, aware
 from mlops_sm.emulator.alarms.samples import Point, Sample, is_statistic, percentile_of, statistic
-
-MotoAlarm = Any
-"""A ``moto.cloudwatch.models.Alarm``."""
-MotoBackend = Any
-"""A ``moto.cloudwatch.models.CloudWatchBackend``."""
 
 _NO_UNIT: Final = "None"
 _SHORT_PERIODS: Final = (10, 20, 30)
@@ -296,8 +291,7 @@ class Measured:
 
 def sample_of(datum: Any) -> Sample:  # noqa: ANN401 - one of moto's
     """What one of moto's data says."""
-    stamp: datetime = datum.timestamp
-    time = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+    time = aware(datum.timestamp).timestamp()
     unit = datum.unit or _NO_UNIT
     if hasattr(datum, "value"):
         return Sample.of_value(time, datum.value, unit)

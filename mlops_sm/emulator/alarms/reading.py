@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from mlops_sm.emulator.alarms.formulas import Formula, FormulaError, Series, parse_formula
 from mlops_sm.emulator.alarms.plans import SeriesKey, key_of, sample_of
+from mlops_sm.emulator.alarms.records import aware, naive
 from mlops_sm.emulator.alarms.samples import Sample, is_statistic, statistic
 
 Request = Mapping[str, Any]
@@ -147,7 +148,7 @@ def _paged(request: Request, found: Sequence[tuple[str, str, Series]]) -> dict[s
     """As many values as MaxDatapoints allows, the series one after the other; the token says how many were told."""
     ascending = request.get("ScanBy") == "TimestampAscending"
     most = int(request.get("MaxDatapoints") or _MOST_DATA)
-    told = _read_token(request.get("NextToken"))
+    told = read_number(request["NextToken"]) if request.get("NextToken") is not None else 0
     results, position, left = [], 0, most
     for identity, label, series in found:
         times = sorted(series, reverse=not ascending)
@@ -167,7 +168,7 @@ def _paged(request: Request, found: Sequence[tuple[str, str, Series]]) -> dict[s
             }
         )
     more = told + most < position
-    return {"MetricDataResults": results, "NextToken": _token(told + most) if more else None, "Messages": []}
+    return {"MetricDataResults": results, "NextToken": make_token(str(told + most)) if more else None, "Messages": []}
 
 
 def _starts(request: Request, period: int, now: datetime) -> list[float]:
@@ -226,22 +227,37 @@ def _label(query: Request) -> str:
 
 
 def _epoch(time: datetime) -> float:
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return aware(time).timestamp()
 
 
 def _time(seconds: float) -> datetime:
-    """As moto has times: UTC, without saying so."""
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return naive(datetime.fromtimestamp(seconds, UTC))
 
 
-def _token(told: int) -> str:
-    return base64.urlsafe_b64encode(str(told).encode()).decode()
+def make_token(place: str) -> str:
+    """A NextToken for a place."""
+    return base64.urlsafe_b64encode(place.encode()).decode()
 
 
-def _read_token(token: str | None) -> int:
-    if token is None:
-        return 0
+def read_token(token: str) -> str:
+    """The place that a NextToken was made for.
+
+    Raises:
+        ReadError: It was made for none.
+    """
     try:
-        return int(base64.b64decode(token.encode(), b"-_", validate=True))
+        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
     except ValueError as error:
         raise ReadError("InvalidNextToken", "The specified next token is invalid.") from error
+
+
+def read_number(token: str) -> int:
+    """Likewise, of a place that is a number.
+
+    Raises:
+        ReadError: It was made for none.
+    """
+    place = read_token(token)
+    if not place.isdecimal():
+        raise ReadError("InvalidNextToken", "The specified next token is invalid.")
+    return int(place)

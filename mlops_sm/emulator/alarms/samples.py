@@ -35,9 +35,9 @@ class Sample(NamedTuple):
     unit: str
 
     @classmethod
-    def of_value(cls, time: float, value: float, unit: str, count: float = 1.0) -> Sample:
-        """A value that was seen so often."""
-        return cls(time, count, value * count, value, value, ((value, count),), unit)
+    def of_value(cls, time: float, value: float, unit: str) -> Sample:
+        """One value."""
+        return cls(time, 1.0, value, value, value, ((value, 1.0),), unit)
 
     @classmethod
     def of_set(cls, time: float, *, count: float, total: float, minimum: float, maximum: float, unit: str) -> Sample:

@@ -15,7 +15,8 @@ from mlops_sm.emulator.alarms import messages, rules
 from mlops_sm.emulator.alarms.evaluation import State, Verdict, judge, reason
 from mlops_sm.emulator.alarms.history import History, Item
 from mlops_sm.emulator.alarms.messages import Situation
-from mlops_sm.emulator.alarms.plans import Measure, Measured, MotoAlarm, MotoBackend, Plan, plan_of
+from mlops_sm.emulator.alarms.plans import Measure, Measured, Plan, plan_of
+from mlops_sm.emulator.alarms.records import MotoAlarm, MotoBackend, kind_of, naive, scope_of
 from mlops_sm.emulator.alarms.samples import enough_for
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.database import Database
@@ -108,9 +109,9 @@ class Alarms:
 
         "When you update an existing alarm, its state is left unchanged" (API reference of PutMetricAlarm).
         """
-        scope, now = _scope(backend), self._clock()
+        scope, now = scope_of(backend), self._clock()
         with self._evaluating:
-            alarm.configuration_updated_timestamp = _naive(now)
+            alarm.configuration_updated_timestamp = naive(now)
             if before is None:
                 self._set(alarm, Situation(State.INSUFFICIENT_DATA, _NEW, None, now))
             else:
@@ -131,7 +132,7 @@ class Alarms:
 
     def data(self, backend: MotoBackend, new: Sequence[Any]) -> None:
         """Data came in: evaluate the alarms that look at them."""
-        scope, now = _scope(backend), self._clock()
+        scope, now = scope_of(backend), self._clock()
         with self._evaluating:
             touched = self._measures(scope).add(new, now.timestamp())
             for alarm in [each for each in list(backend.alarms.values()) if each.rule is None]:
@@ -141,7 +142,7 @@ class Alarms:
 
     def set_state(self, backend: MotoBackend, alarm: MotoAlarm, before: Situation) -> None:
         """SetAlarmState was called: act on it; the next evaluation may change it back."""
-        scope, now = _scope(backend), self._clock()
+        scope, now = scope_of(backend), self._clock()
         with self._evaluating:
             after = Situation(State(alarm.state_value), alarm.state_reason, alarm.state_reason_data, now)
             self._change(backend, alarm, before, after)
@@ -149,7 +150,7 @@ class Alarms:
 
     def deleted(self, backend: MotoBackend, alarm: MotoAlarm) -> None:
         """An alarm was deleted."""
-        scope, now = _scope(backend), self._clock()
+        scope, now = scope_of(backend), self._clock()
         with self._evaluating:
             self._unwatch(scope, alarm.name)
             self._measures(scope).forget()
@@ -161,13 +162,13 @@ class Alarms:
     def _evaluate_named(self, backend: MotoBackend, name: str, moment: datetime) -> None:
         alarm = backend.alarms.get(name)
         if alarm is None:
-            self._unwatch(_scope(backend), name)
+            self._unwatch(scope_of(backend), name)
         else:
             self._evaluate(backend, alarm, moment)
 
     def _evaluate(self, backend: MotoBackend, alarm: MotoAlarm, now: datetime, *, data_only: bool = False) -> None:
         """Evaluate a metric alarm; `data_only`: not when it has no data at all."""
-        scope, plan = _scope(backend), plan_of(alarm)
+        scope, plan = scope_of(backend), plan_of(alarm)
         measured = self._measures(scope)
         measured.hold(plan.keys, backend)
         points = plan.points(now.timestamp(), measured.between)
@@ -186,7 +187,6 @@ class Alarms:
             return
         why = reason(verdict, plan.settings, state, before.value)
         data = messages.compact(_reason_data(plan, verdict, now))
-        self._set(alarm, Situation(state, why, data, now))
         self._change(backend, alarm, before, Situation(state, why, data, now))
 
     def _judge_composite(
@@ -212,7 +212,6 @@ class Alarms:
         ]
         text = f"{why} {state}" if child is None else why
         after = Situation(state, text, messages.compact({"triggeringAlarms": triggering}), now)
-        self._set(alarm, after)
         self._change(backend, alarm, before, after)
 
     # ------------------------------------------------------------------ changes of state
@@ -221,18 +220,18 @@ class Alarms:
         alarm.state_value = situation.value.value
         alarm.state_reason = situation.reason
         alarm.state_reason_data = situation.data
-        alarm.state_updated_timestamp = _naive(situation.time)
-        alarm.state_transitioned_timestamp = _naive(situation.time)
+        alarm.state_updated_timestamp = naive(situation.time)
+        alarm.state_transitioned_timestamp = naive(situation.time)
 
     def _change(self, backend: MotoBackend, alarm: MotoAlarm, before: Situation, after: Situation) -> None:
-        scope = _scope(backend)
+        scope = scope_of(backend)
         self._set(alarm, after)
         if before.value is after.value:
             return
         self.history.add(
             scope,
             alarm.name,
-            _kind(alarm),
+            kind_of(alarm),
             Item.STATE_UPDATE,
             time=after.time,
             summary=f"Alarm updated from {before.value} to {after.value}",
@@ -282,7 +281,7 @@ class Alarms:
         self.history.add(
             scope,
             alarm.name,
-            _kind(alarm),
+            kind_of(alarm),
             Item.ACTION,
             time=after.time,
             summary=f"{told} {action}",
@@ -293,7 +292,7 @@ class Alarms:
         self.history.add(
             scope,
             alarm.name,
-            _kind(alarm),
+            kind_of(alarm),
             Item.CONFIGURATION_UPDATE,
             time=now,
             summary=f'Alarm "{alarm.name}" {kind.lower().rstrip("e")}ed',
@@ -358,19 +357,6 @@ def _reason_data(plan: Plan, verdict: Verdict, now: datetime) -> dict[str, Any]:
     }
 
 
-def _scope(backend: MotoBackend) -> Scope:
-    return Scope(backend.account_id, backend.region_name)
-
-
-def _kind(alarm: MotoAlarm) -> str:
-    return "MetricAlarm" if alarm.rule is None else "CompositeAlarm"
-
-
 def _end(now: float, period: int) -> float:
     """The end of the current period."""
     return now // period * period + period
-
-
-def _naive(time: datetime) -> datetime:
-    """As moto keeps times: UTC, without saying so."""
-    return time.astimezone(UTC).replace(tzinfo=None)

@@ -183,7 +183,8 @@ def test_statistics(name: str, expected: float) -> None:
 
 def test_statistics_of_nothing_and_of_counted_values_and_sets() -> None:
     assert statistic("Average", NOON, []) is None
-    assert statistic("Sum", NOON, [Sample.of_value(NOON, 2.0, "None", 3.0)]) == Point(NOON, 6.0, 3.0)
+    counted = Sample.of_set(NOON, count=3.0, total=6.0, minimum=2.0, maximum=2.0, unit="None")
+    assert statistic("Sum", NOON, [counted]) == Point(NOON, 6.0, 3.0)
     many = Sample.of_set(NOON, count=4, total=10.0, minimum=1.0, maximum=4.0, unit="None")
     assert statistic("Average", NOON, [many, *_values(5.0)]) == Point(NOON, 3.0, 5.0)
     assert statistic("p90", NOON, [many]) is None
