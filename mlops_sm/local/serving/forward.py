@@ -66,7 +66,7 @@ def _forward() -> None:
             owner.connect(_OWNER)
             try:
                 _answer(owner, connection)
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):
                 continue
             return
 

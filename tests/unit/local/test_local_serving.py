@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import select
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from sklearn.linear_model import LinearRegression
 
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
-from mlops_sm.local.serving import ModelSource, NoResponseError, NotHealthyError, Running, ServedModel, Server
+from mlops_sm.local.serving import ModelSource, NoResponseError, NotHealthyError, Running, ServedModel, Server, forward
+from mlops_sm.local.serving import program as serve_program
+from mlops_sm.local.serving.connection import listen
 from mlops_sm.local.site import Site
 from mlops_sm.testing.stores import MemoryStore
 
@@ -306,6 +311,38 @@ def test_a_program_of_ones_own_survives_an_answer_that_comes_too_late(cold_servi
         assert running.invoke(b"fast", "text/csv", timeout=TIMEOUT).ok
     finally:
         running.stop()
+
+
+def test_an_answer_that_nobody_fetched_costs_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner gives up when the answer is on its way already: what forwards requests connects to it again."""
+
+    class Ok(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Ok) as http, listen(tmp_path) as owner:
+        monkeypatch.setitem(sys.modules, "serve", serve_program)
+        monkeypatch.setattr(forward, "_PORT", http.server_port)
+        monkeypatch.setattr(forward, "_OWNER", str(tmp_path / "serving.sock"))
+        owner.settimeout(TIMEOUT)
+        serving = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+        forwarding = threading.Thread(target=forward._forward, daemon=True)
+        serving.start()
+        forwarding.start()
+        given_up, _ = owner.accept()
+        serve_program.send(given_up, {"attributes": {}}, b"1")
+        assert select.select([given_up], [], [], TIMEOUT)[0]
+        given_up.close()
+        again, _ = owner.accept()
+        again.close()
+        forwarding.join(TIMEOUT)
+        http.shutdown()
+        serving.join(TIMEOUT)
 
 
 def test_a_program_that_ends_is_not_healthy(cold_serving: Serving, tmp_path: Path) -> None:
