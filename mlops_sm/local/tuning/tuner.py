@@ -172,6 +172,8 @@ class Tuner:
         if better:
             self._best[task.name] = value
         limits = self._limits
+        if self.verdict is not None:
+            return
         if limits.target is not None and sign * value >= sign * limits.target:
             self.verdict = Verdict.TARGET
         elif limits.not_improving is not None and self.without_improvement >= limits.not_improving:

@@ -211,6 +211,16 @@ def test_it_ends_at_its_target() -> None:
     assert tuner.verdict is Verdict.TARGET
 
 
+def test_why_it_is_over_does_not_change_when_the_last_trials_end() -> None:
+    tuner = _tuner(target=3.0, not_improving=1)
+    first, second = tuner.next(), tuner.next()
+    assert first is not None
+    assert second is not None
+    tuner.end(first.number, 5.0, well=True)
+    tuner.end(second.number, 1.0, well=True)
+    assert tuner.verdict is Verdict.TARGET
+
+
 def test_it_ends_when_nothing_improves_by_one_percent() -> None:
     tuner = _tuner(trials=50, not_improving=3)
     assert _run(tuner, lambda number: 1.0 + number / 10_000) == 4
