@@ -23,10 +23,11 @@ from mlops_sm.emulator.file_parts import FilePart, raw, whole
 from mlops_sm.emulator.moto_requests import ask_moto
 from mlops_sm.emulator.protocol import Answer, with_request_id
 from mlops_sm.emulator.refusals import refusal, unavailable
-from mlops_sm.emulator.server.arrivals import arrival_of, path_style
+from mlops_sm.emulator.replacing import Replaced
+from mlops_sm.emulator.server.arrivals import arrival_of, path_style, target_of
+from mlops_sm.emulator.server.doors import is_loopback
 from mlops_sm.errors import Problem, RefusedError
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _OF_AWS: Final = (".amazonaws.com", ".api.aws", ".amazonaws.com.cn")
 _ACCOUNT_VARIABLE: Final = "MOTO_ACCOUNT_ID"
 
@@ -53,8 +54,7 @@ class Bridge:
         self._front = front
         # Functions run here and not in moto's containers.
         self._mock = mock_aws(config={"lambda": {"use_docker": False}})
-        self._handle: Callable[..., Any] = BotocoreStubber.__call__
-        self._handle_plain: Callable[..., Any] = BotocoreStubber.process_prepared_request
+        self._replaced = Replaced()
         self._variable = os.environ.get(_ACCOUNT_VARIABLE)
 
     def enter(self) -> None:
@@ -75,15 +75,14 @@ class Bridge:
         # It would hide the accounts that credentials lead to; every request names its account to moto by a header.
         os.environ.pop(_ACCOUNT_VARIABLE, None)
         # Before the start: moto then hands the second one, bound, to the library that stands in for `requests`.
-        BotocoreStubber.__call__ = self._handler()  # type: ignore[method-assign] # moto has no hook
-        BotocoreStubber.process_prepared_request = self._plain_handler()  # type: ignore[method-assign] # moto has no hook
+        self._replaced.method(BotocoreStubber, "__call__", lambda _: self._handler())
+        self._replaced.method(BotocoreStubber, "process_prepared_request", lambda _: self._plain_handler())
         self._mock.start()
 
     def leave(self) -> None:
         """Give botocore back as it was; moto forgets everything."""
         self._mock.stop()
-        BotocoreStubber.__call__ = self._handle  # type: ignore[method-assign] # moto has no hook
-        BotocoreStubber.process_prepared_request = self._handle_plain  # type: ignore[method-assign] # moto has no hook
+        self._replaced.restore()
         if self._variable is None:
             os.environ.pop(_ACCOUNT_VARIABLE, None)
         else:
@@ -97,7 +96,7 @@ class Bridge:
             if not stubber.enabled:
                 return None
             url = urlsplit(request.url)
-            if url.hostname in _LOOPBACK:
+            if is_loopback(url.hostname or ""):
                 # Meant for a server on this machine, this account's own or another's.
                 return None
             _event, service, operation = event_name.split(".", 2)
@@ -121,7 +120,7 @@ class Bridge:
                 plain.method, plain.url, HeadersDict(plain.headers), plain.body, stream_output=False
             )
             url = urlsplit(plain.url)
-            _host, target = path_style(url.netloc, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
+            _host, target = path_style(url.netloc, target_of(url))
             headers = {name.lower(): _text(value) for name, value in plain.headers.items()}
             arrival = arrival_of(plain.method, target, headers, lambda: _body(plain.body), home=home)
             answer = front.answer(arrival, lambda: ask_moto(arrival, request))
@@ -136,7 +135,7 @@ class Bridge:
 
 def _arrival(request: AWSPreparedRequest, service: str, operation: str, home: str) -> Arrival:
     url = urlsplit(request.url)
-    path = f"{url.path}?{url.query}" if url.query else url.path
+    path = target_of(url)
     if service == "s3":
         path = path_style(url.netloc, path)[1]
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}

@@ -12,16 +12,17 @@ from typing import Final, assert_never
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.backends.requests import Effect, effect
+from mlops_sm.emulator.backends.requests import READING_METHODS, Effect, effect
 from mlops_sm.emulator.errors import AwsError, UnsavedError, unknown_operation
+from mlops_sm.emulator.moto_requests import ask_moto, aws_request
 from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.service import Call, Operation, Service
+from mlops_sm.emulator.service_names import SAGEMAKER
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Scope
 from mlops_sm.emulator.uploads import is_upload, receive
 
-_SAGEMAKER: Final = "sagemaker"
 _S3_WRITERS: Final = frozenset({"s3-control", "s3tables", "cloudformation", "firehose", "athena"})
 """Other services of moto that change S3's state."""
 _S3_EXPORT: Final = ("cloudwatch-logs", "CreateExportTask")
@@ -29,7 +30,6 @@ _WITHOUT_S3: Final = frozenset({"iam", "cloudwatch-logs", "sts"})
 """Services of moto that never look at S3."""
 _LENT: Final = frozenset({"GetObject", "CopyObject", "UploadPartCopy"})
 """Operations of S3 for which an object's content stays in its file."""
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = logging.getLogger(__name__)
 
 
@@ -74,13 +74,13 @@ class AccountFront:
 
     def answer(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
         """Answer a request, or have it answered with `forward`; None when nobody here can."""
-        if arrival.service == _SAGEMAKER:
+        if arrival.service == SAGEMAKER:
             return self._sagemaker(arrival)
         for intercept in (self._first, self._intercepts.get(arrival.service)):
             answered = None if intercept is None else intercept(arrival)
             if answered is not None:
                 return answered
-        if arrival.service.startswith(f"{_SAGEMAKER}-"):
+        if arrival.service.startswith(f"{SAGEMAKER}-"):
             return refuse(unknown_operation(arrival.service, arrival.operation))
         answered = self._moto(arrival, forward)
         amend = self._amends.get(arrival.service)
@@ -95,7 +95,7 @@ class AccountFront:
                 return self._uploaded(arrival)
             if arrival.service == "s3":
                 return self._s3(arrival, forward)
-            if exports or (arrival.service in _S3_WRITERS and arrival.method not in _READS):
+            if exports or (arrival.service in _S3_WRITERS and arrival.method not in READING_METHODS):
                 with self._storage.mirror().changing():
                     return forward()
             match effect(arrival):
@@ -116,7 +116,7 @@ class AccountFront:
 
     def _s3(self, arrival: Arrival, forward: Callable[[], Answer | None]) -> Answer | None:
         with ExitStack() as around:
-            if arrival.method not in _READS:
+            if arrival.method not in READING_METHODS:
                 around.enter_context(self._storage.mirror().changing())
             if arrival.operation in _LENT:
                 around.enter_context(self._storage.contents.lending())
@@ -124,8 +124,6 @@ class AccountFront:
 
     def _uploaded(self, arrival: Arrival) -> Answer | None:
         """The answer to a request that brings the content of an object; nobody waits for a slow one."""
-        from mlops_sm.emulator.moto_requests import ask_moto, aws_request  # noqa: PLC0415 - moto's requests only
-
         contents = self._storage.contents
         try:
             received = receive(arrival, contents)
@@ -136,11 +134,10 @@ class AccountFront:
         try:
             with self._storage.mirror().changing():
                 contents.offer(received.content, received.etag)
-                answer = ask_moto(received.request, aws_request(received.request, self._region))
+                return ask_moto(received.request, aws_request(received.request, self._region))
         except BaseException:
             contents.remove([received.content])
             raise
-        return answer
 
     def perform(self, scope: Scope, operation: str, request: dict[str, Json]) -> Mapping[str, Json]:
         """Perform an operation of SageMaker on a validated request.
@@ -150,7 +147,7 @@ class AccountFront:
         """
         performed = self._operations.get(operation)
         if performed is None:
-            raise unknown_operation(_SAGEMAKER, operation)
+            raise unknown_operation(SAGEMAKER, operation)
         try:
             return performed(Call(service=self._service, scope=scope, operation=operation, request=request))
         except sqlite3.Error as error:
@@ -159,7 +156,7 @@ class AccountFront:
 
     def _sagemaker(self, arrival: Arrival) -> Answer:
         if arrival.operation not in self._operations:
-            return refuse(unknown_operation(_SAGEMAKER, arrival.operation))
+            return refuse(unknown_operation(SAGEMAKER, arrival.operation))
         scope = Scope(arrival.account, arrival.region or self._region)
         return answer(
             sagemaker_model(),

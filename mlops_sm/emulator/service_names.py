@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
+from mlops_sm.checks.service import data_loader
+
 SAGEMAKER: Final = "sagemaker"
 
 _FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -117,6 +119,4 @@ def folder_of(service: str) -> str:
 @cache
 def known_folders() -> frozenset[str]:
     """The folders that botocore has."""
-    from mlops_sm.checks.service import data_loader  # noqa: PLC0415 - only refused requests need it
-
     return frozenset(data_loader().list_available_services("service-2"))

@@ -18,7 +18,7 @@ class Effect(Enum):
     """It may change something, and it may wait for another request to be answered first."""
 
 
-_READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING_VERB: Final = re.compile(
     "(?:BatchDescribe|BatchGet|Check|Count|Describe|Estimate|Filter|Get|Head|List|Lookup|Preview|Query|Scan|Search"
     "|Simulate|Test|Validate)(?![a-z])"
@@ -55,6 +55,6 @@ def effect(arrival: Arrival) -> Effect:
 
 def _reads(arrival: Arrival) -> bool:
     if not arrival.operation:
-        return arrival.method in _READING_METHODS
+        return arrival.method in READING_METHODS
     own = _READING.get(arrival.service)
     return bool(_READING_VERB.match(arrival.operation) or (own and own.match(arrival.operation)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from mlops_sm.emulator.events.delivery import UndeliveredError
 from mlops_sm.emulator.events.letters import Post
+from mlops_sm.emulator.server.doors import is_loopback
 
 _TIMEOUT: Final = 5.0
 """Seconds; "client execution timeout of 5 seconds" of API destinations."""
@@ -28,13 +28,9 @@ class _NoRedirect(HTTPRedirectHandler):
 _OPENER: Final = build_opener(ProxyHandler({}), _NoRedirect())
 
 
-def is_loopback(url: str) -> bool:
+def leads_here(url: str) -> bool:
     """Whether a URL leads to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def post(letter: Post) -> None:
@@ -43,7 +39,7 @@ def post(letter: Post) -> None:
     Raises:
         UndeliveredError: Its URL leads elsewhere, nobody answers, or the answer is an error.
     """
-    if urlsplit(letter.url).scheme not in {"http", "https"} or not is_loopback(letter.url):
+    if urlsplit(letter.url).scheme not in {"http", "https"} or not leads_here(letter.url):
         raise UndeliveredError(
             "INVALID_PARAMETER", f"{letter.url}: the local account calls HTTP endpoints on this machine only."
         )

@@ -14,7 +14,7 @@ from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.events import patterns
 from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.events.letters import BusEvent, Letter
-from mlops_sm.emulator.events.posts import is_loopback
+from mlops_sm.emulator.events.posts import leads_here
 from mlops_sm.emulator.protocol import Answer, answer, refuse
 from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.store import Scope
@@ -142,7 +142,7 @@ def check_subscription(arrival: Arrival) -> Answer | None:
     if arrival.operation != "Subscribe":
         return None
     form = {name: values[-1] for name, values in parse_qs(arrival.read().decode(errors="replace")).items()}
-    if form.get("Protocol") not in {"http", "https"} or is_loopback(form.get("Endpoint", "")):
+    if form.get("Protocol") not in {"http", "https"} or leads_here(form.get("Endpoint", "")):
         return None
     message = (
         f"Invalid parameter: Endpoint Reason: {form.get('Endpoint', '')} is not on this machine, and the local account "

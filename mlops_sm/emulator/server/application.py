@@ -9,11 +9,13 @@ from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
 from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.blame import incomplete
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.file_parts import FilePart
+from mlops_sm.emulator.moto_requests import ask_moto, aws_request
 from mlops_sm.emulator.protocol import Answer, with_request_id
 from mlops_sm.emulator.refusals import refusal, unavailable
-from mlops_sm.emulator.server.arrivals import arrival_of, needs_signature, path_style
+from mlops_sm.emulator.server.arrivals import arrival_of, needs_signature, path_style, target_of
 from mlops_sm.emulator.server.connection import METADATA
 from mlops_sm.emulator.server.control import PREFIX, Control
 from mlops_sm.emulator.server.doors import is_local, is_loopback, stranger
@@ -91,9 +93,6 @@ class Application:
         return answer if answer is not None else refusal(arrival, unavailable(arrival))
 
     def _forward(self, arrival: Arrival) -> Answer | None:
-        from mlops_sm.emulator.blame import incomplete  # noqa: PLC0415 - SageMaker's requests need none of it
-        from mlops_sm.emulator.moto_requests import ask_moto, aws_request  # noqa: PLC0415 - likewise
-
         missing = incomplete(arrival)
         if missing is not None:
             return refusal(arrival, missing)
@@ -145,8 +144,7 @@ def _path(environ: Environ) -> str:
     target: str = environ["REQUEST_URI"]
     if target.startswith("/"):
         return target
-    url = urlsplit(target)
-    return f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+    return target_of(urlsplit(target))
 
 
 def _from_start(stream: BinaryIO) -> BinaryIO:

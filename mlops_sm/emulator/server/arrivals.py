@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import SplitResult, parse_qs
 
 from mlops_sm.checks.service import service_model
 from mlops_sm.emulator.accounts import account_of, credential
@@ -68,6 +68,12 @@ def needs_signature(arrival: Arrival) -> bool:
             return arrival.operation not in _UNSIGNED_ACTIONS
         case _:
             return True
+
+
+def target_of(url: SplitResult) -> str:
+    """The path of a URL with the query, as it stands in a request's first line."""
+    path = url.path or "/"
+    return f"{path}?{url.query}" if url.query else path
 
 
 def path_style(host: str, path: str) -> tuple[str, str]:

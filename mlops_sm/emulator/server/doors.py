@@ -45,9 +45,9 @@ def is_local(host: str) -> bool:
     return is_loopback(name) or _OF_THIS_MACHINE.fullmatch(name) is not None
 
 
-def is_loopback(address: str) -> bool:
-    """Whether it is an address of the loopback interface."""
+def is_loopback(host: str) -> bool:
+    """Whether it is an address of the loopback interface, or its name."""
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

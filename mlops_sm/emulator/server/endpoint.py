@@ -53,8 +53,7 @@ class Endpoint:
             if self._server is None:
                 from mlops_sm.emulator.server.listener import HttpServer  # noqa: PLC0415 - many accounts never serve
 
-                exposed = not is_loopback(host) and host != "localhost"
-                self._server = HttpServer(lambda: self._application(exposed=exposed), host, port)
+                self._server = HttpServer(lambda: self._application(exposed=not is_loopback(host)), host, port)
             elif port not in {0, self._server.port}:
                 raise RefusedError(_elsewhere(host, port, self._server.url))
             return self._server.url
