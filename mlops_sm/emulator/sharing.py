@@ -7,7 +7,6 @@ PutModelPackageGroupPolicy.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
@@ -25,9 +24,13 @@ def is_shared(store: Store, entity: Entity, scope: Scope, operation: str) -> boo
         group = store.get(entity.scope, Kind.MODEL_PACKAGE_GROUP, entity.parent)
     if group is None or POLICY not in group.body or entity.scope.region != scope.region:
         return False
-    from mlops_sm.emulator.iam.policy import Decision, Policy, Question, decide, statements  # noqa: PLC0415 - only for other accounts
+    from mlops_sm.emulator.iam.policy import Decision, Policy, Question, decide, statements, texts  # noqa: PLC0415 - only for other accounts
 
-    meant = [each for each in statements(group.body[POLICY]) if _is_meant(each, scope.account)]
+    meant = [
+        each
+        for each in statements(group.body[POLICY])
+        if any(text in {"*", scope.account} or f"::{scope.account}:" in text for text in texts(_principals(each)))
+    ]
     policy = Policy(group.arn, "Resource Policy", json.dumps({"Statement": meant}))
     # Actions on the versions of a group name the versions, though the request names the group.
     resources = {entity.arn, group.scope.arn(Kind.MODEL_PACKAGE, f"{group.name}/1")}
@@ -35,12 +38,6 @@ def is_shared(store: Store, entity: Entity, scope: Scope, operation: str) -> boo
     return any(decide([policy], question).decision is Decision.ALLOWED for question in questions)
 
 
-def _is_meant(statement: dict[str, Any], account: str) -> bool:
+def _principals(statement: dict[str, Any]) -> Any:  # noqa: ANN401 - text or a list of texts
     principals = statement.get("Principal")
-    if isinstance(principals, dict):
-        principals = principals.get("AWS", [])
-    return any(text in {"*", account} or f"::{account}:" in text for text in _texts(principals))
-
-
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - text or a list of texts
-    yield from (str(item) for item in (value if isinstance(value, list) else [value]))
+    return principals.get("AWS", []) if isinstance(principals, dict) else principals

@@ -55,8 +55,13 @@ def _holds(operator: str, wanted: Values, given: Values | None) -> bool:
     return all(results) if for_all or (negated and not for_any) else any(results)
 
 
+def wildcards(text: str) -> str:
+    """The regular expression of a text with ``*`` and ``?``."""
+    return re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
+
+
 def _like(value: str, text: str) -> bool:
-    return re.fullmatch(re.escape(text).replace(r"\*", ".*").replace(r"\?", "."), value, re.DOTALL) is not None
+    return re.fullmatch(wildcards(text), value, re.DOTALL) is not None
 
 
 def _arn(value: str, text: str) -> bool:

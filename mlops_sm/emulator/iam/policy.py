@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
-from mlops_sm.emulator.iam.conditions import holds
+from mlops_sm.emulator.iam.conditions import holds, wildcards
 
 Context = Mapping[str, Sequence[str]]
 """The request's condition keys, in lower case, with their values."""
@@ -98,8 +99,9 @@ def decide(policies: Iterable[Policy], question: Question) -> Verdict:
     return Verdict(decision, tuple(dict.fromkeys(matched)), tuple(sorted(missing)))
 
 
+@lru_cache(maxsize=256)
 def statements(document: str) -> list[dict[str, Any]]:
-    """The statements of a document.
+    """The statements of a document, which nobody changes.
 
     Raises:
         ValueError: It is not a policy.
@@ -127,10 +129,11 @@ def _concerns(statement: Mapping[str, Any], question: Question) -> bool:
 
 
 def _matches(patterns: Any, value: str, context: Context, *, ignore_case: bool = False) -> bool:  # noqa: ANN401 - text or a list of texts
-    return any(pattern(text, context, ignore_case).fullmatch(value) is not None for text in _texts(patterns))
+    return any(pattern(text, context, ignore_case).fullmatch(value) is not None for text in texts(patterns))
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - as above
+def texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - as above
+    """The texts of a member that is one or a list of them."""
     yield from (str(item) for item in (value if isinstance(value, list) else [value]))
 
 
@@ -139,11 +142,7 @@ def pattern(text: str, context: Context, ignore_case: bool) -> re.Pattern[str]:
     parts = []
     for index, piece in enumerate(_VARIABLE.split(text)):
         # Odd pieces are the names of variables.
-        parts.append(
-            re.escape(_value(piece, context))
-            if index % 2
-            else re.escape(piece).replace(r"\*", ".*").replace(r"\?", ".")
-        )
+        parts.append(re.escape(_value(piece, context)) if index % 2 else wildcards(piece))
     return re.compile("".join(parts), re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 
 
@@ -160,7 +159,7 @@ def _conditions(statement: Mapping[str, Any], context: Context) -> dict[str, dic
     """The statement's conditions with the variables in their values replaced."""
     return {
         operator: {
-            key: [_VARIABLE.sub(lambda match: _value(match[1], context), text) for text in _texts(_plain(values))]
+            key: [_VARIABLE.sub(lambda match: _value(match[1], context), text) for text in texts(_plain(values))]
             for key, values in keys.items()
         }
         for operator, keys in (statement.get("Condition") or {}).items()

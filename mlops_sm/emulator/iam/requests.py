@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
-from xml.sax.saxutils import escape
 
 from moto.core.parse import QueryParser
 from moto.core.serialize import get_serializer_class
@@ -22,8 +21,9 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.iam.policy import Decision, Policy, Question, Verdict, decide, statements
-from mlops_sm.emulator.iam.principals import Principal, principal
+from mlops_sm.emulator.iam.principals import principal
 from mlops_sm.emulator.protocol import Answer
+from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.validation import read_request
 
 SERVICE: Final = "iam"
@@ -55,7 +55,9 @@ class IamRequests:
             request = _parse(arrival.operation, body)
             return _render(arrival.operation, performed(backend, request))
         except AwsError as error:
-            return _refuse(error)
+            # The query protocol's word for it.
+            code = "ValidationError" if error.code == "ValidationException" else error.code
+            return refusal(arrival, AwsError(code, error.message, error.status))
 
 
 def _add_named(backend: IAMBackend, text: str) -> None:
@@ -79,12 +81,12 @@ def _simulate_principal(backend: IAMBackend, request: Mapping[str, Json]) -> dic
     boundary = _given(request, "PermissionsBoundaryPolicyInputList") or ([found.boundary] if found.boundary else [])
     excluded = set(request.get("PolicyExclusionList") or ())
     policies = [policy for policy in found.policies if policy.id not in excluded]
-    return _simulate(request, Principal((*policies, *more), None), boundary)
+    return _simulate(request, (*policies, *more), boundary)
 
 
 def _simulate_custom(_: IAMBackend, request: Mapping[str, Json]) -> dict[str, Json]:
     boundary = _given(request, "PermissionsBoundaryPolicyInputList")
-    return _simulate(request, Principal(tuple(_given(request, "PolicyInputList")), None), boundary)
+    return _simulate(request, _given(request, "PolicyInputList"), boundary)
 
 
 _OPERATIONS: Final[Mapping[str, Callable[[IAMBackend, Mapping[str, Json]], dict[str, Json]]]] = {
@@ -100,7 +102,7 @@ def _given(request: Mapping[str, Json], member: str) -> list[Policy]:
     ]
 
 
-def _simulate(request: Mapping[str, Json], who: Principal, boundary: Sequence[Policy]) -> dict[str, Json]:
+def _simulate(request: Mapping[str, Json], policies: Sequence[Policy], boundary: Sequence[Policy]) -> dict[str, Json]:
     actions = request["ActionNames"]
     wrong = [action for action in actions if action != "*" and not re.fullmatch(r"[\w-]+:[\w*?]+", action)]
     if wrong:
@@ -116,9 +118,9 @@ def _simulate(request: Mapping[str, Json], who: Principal, boundary: Sequence[Po
         Question(action, resource, context) for action in actions for resource in request.get("ResourceArns") or ("*",)
     ]
     try:
-        for policy in (*who.policies, *boundary, *resource_policy):
+        for policy in (*policies, *boundary, *resource_policy):
             statements(policy.document)
-        results = [_result(question, (*who.policies, *resource_policy), boundary) for question in questions]
+        results = [_result(question, (*policies, *resource_policy), boundary) for question in questions]
     except ValueError as error:
         raise AwsError("InvalidInput", f"The policy could not be evaluated: {error}") from error
     return _page(results, request)
@@ -179,12 +181,3 @@ def _render(operation: str, result: dict[str, Json]) -> Answer:
     body = rendered["body"]
     content = body.encode() if isinstance(body, str) else body
     return Answer(200, {"Content-Type": "text/xml"}, content)
-
-
-def _refuse(error: AwsError) -> Answer:
-    code = "ValidationError" if error.code == "ValidationException" else error.code
-    body = (
-        '<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type>'
-        f"<Code>{code}</Code><Message>{escape(error.message)}</Message></Error></ErrorResponse>"
-    )
-    return Answer(error.status, {"Content-Type": "text/xml"}, body.encode())
