@@ -221,12 +221,13 @@ def local_account(
         folder = Path(
             closing.enter_context(tempfile.TemporaryDirectory(prefix="local-account-", ignore_cleanup_errors=True))
         )
+        stand_ins, handlers = backings.project_settings() if images is None else (images, None)
         opening = backings.Opening(
             state=Path(state).absolute() if state is not None else folder / "state",
             account_id=account_id,
             region=region,
-            images=images if images is not None else backings.project_images(),
-            handlers=backings.project_handlers() if images is None else None,
+            images=stand_ins,
+            handlers=handlers,
         )
         backing = closing.enter_context(backings.open_backing(opening, folder, own_process=own_process))
         account = OpenAccount(opening.state, account_id, region, backing)

@@ -56,29 +56,21 @@ class Opening:
     handlers: UserHandlers | None = None
 
 
-def project_images() -> Mapping[str, str]:
-    """What images stand for in the project around the current folder; nothing where there is none.
-
-    Raises:
-        InputError: The project's settings are wrong.
-    """
-    here = Path.cwd()
-    return load_project(here).local.images if find_project_file(here) else {}
-
-
-def project_handlers() -> UserHandlers | None:
-    """What stands in for steps in the project around the current folder; None where there is none.
+def project_settings() -> tuple[Mapping[str, str], UserHandlers | None]:
+    """What images stand for, and what stands in for steps, in the project around the current folder, if there is one.
 
     Raises:
         InputError: The project's settings are wrong, or a kind of steps needs no handler (E415).
     """
     here = Path.cwd()
-    project = load_project(here) if find_project_file(here) else None
-    if project is None or not project.local.handlers:
-        return None
+    if not find_project_file(here):
+        return {}, None
+    project = load_project(here)
+    if not project.local.handlers:
+        return project.local.images, None
     from mlops_sm.local.user_handlers import UserHandlers  # noqa: PLC0415 - few projects have any
 
-    return UserHandlers.of(project.local.handlers, project.root)
+    return project.local.images, UserHandlers.of(project.local.handlers, project.root)
 
 
 @contextmanager
