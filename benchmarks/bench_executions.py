@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Row, ratio_row, run
+from benchmarks.measure import Row, ratio_row, run, watch_peak
 from mlops_sm.emulator import LocalAccount
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
@@ -159,11 +158,7 @@ def many_rows(folder: Path) -> list[Row]:
     process = subprocess.Popen(
         [sys.executable, "-c", MANY, str(state), "lending-build", str(AT_ONCE)], stdout=subprocess.PIPE, text=True
     )
-    peak = 0.0
-    while process.poll() is None:
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
-        peak = int(found[1]) / 1024 if found else peak
-        time.sleep(0.2)
+    peak = watch_peak(process, every=0.2)
     wall = time.perf_counter() - began
     out = process.stdout.read() if process.stdout else ""
     if process.returncode != 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from benchmarks.measure import Row, ratio
+from benchmarks.measure import Row, peak_so_far, ratio
 from mlops_sm.emulator import LocalAccount
 from mlops_sm.emulator.store import Scope
 
@@ -130,7 +129,7 @@ def _large(folder: Path) -> list[Row]:
         with source.open("wb") as file:
             for _ in range(300):
                 file.write(os.urandom(MB))
-        idle = _peak(owner.pid)
+        idle = peak_so_far(owner.pid)
         report = []
         for name, work in (
             ("put_object", lambda: _put(s3, source)),
@@ -139,7 +138,7 @@ def _large(folder: Path) -> list[Row]:
             ("copy_object", lambda: s3.copy_object(Bucket="large-bench", Key="c", CopySource="large-bench/whole")),
         ):
             seconds = _seconds(lambda _, work=work: work(), 0)  # type: ignore[misc] # bound now
-            more = _peak(owner.pid) - idle
+            more = peak_so_far(owner.pid) - idle
             label = f"memory of the server so far, 300 MB {name}"
             report.append(Row(label, f"+{more:.0f} MB  ({seconds:.1f} s)", "<= +100 MB", more <= 100))
         return report
@@ -153,9 +152,3 @@ def _large(folder: Path) -> list[Row]:
 def _put(s3: Any, source: Path) -> None:  # noqa: ANN401 - a boto3 client
     with source.open("rb") as file:
         s3.put_object(Bucket="large-bench", Key="whole", Body=file)
-
-
-def _peak(pid: int) -> float:
-    """Peak memory of a process in MB."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0

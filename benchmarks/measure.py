@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Row(NamedTuple):
@@ -52,15 +52,25 @@ def peak_mb(command: Sequence[str | Path]) -> float:
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment()
     )
-    status = Path(f"/proc/{process.pid}/status")
-    peak = 0
-    while process.poll() is None:
-        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-        peak = int(found[1]) if found else peak
-        time.sleep(0.005)
+    peak = watch_peak(process, every=0.005)
     if process.returncode != 0:
         raise RuntimeError(f"{command} exited with {process.returncode}")
-    return peak / 1024
+    return peak
+
+
+def watch_peak(process: subprocess.Popen[Any], *, every: float) -> float:
+    """Peak memory in MB of a process, looked at every so many seconds until it has ended."""
+    peak = 0.0
+    while process.poll() is None:
+        peak = peak_so_far(process.pid) or peak
+        time.sleep(every)
+    return peak
+
+
+def peak_so_far(pid: int) -> float:
+    """Peak memory in MB of a process that runs; 0 when it has just ended."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def ratio(measured: Callable[[], float], baseline: Callable[[], float], *, pairs: int) -> tuple[float, float, float]:
