@@ -21,6 +21,10 @@ class BadCodeError(Exception):
     """An archive that cannot be used; the text says why."""
 
 
+class TooBigError(BadCodeError):
+    """An archive with more in it than a function may have."""
+
+
 _UNREADABLE: Final = (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError)
 """What `zipfile` raises for content that it cannot read: damaged, compressed in a way it lacks, or encrypted."""
 
@@ -77,7 +81,7 @@ def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     if len(members) > _MAX_MEMBERS:
         raise BadCodeError(f"it has more than {_MAX_MEMBERS} members")
     if sum(member.file_size for member in members) > MAX_UNPACKED_BYTES:
-        raise BadCodeError(f"Unzipped size must be smaller than {MAX_UNPACKED_BYTES} bytes")
+        raise TooBigError(f"Unzipped size must be smaller than {MAX_UNPACKED_BYTES} bytes")
     for member in members:
         name = PurePosixPath(member.filename)
         if name.is_absolute() or ".." in name.parts or "\0" in member.filename:

@@ -226,7 +226,7 @@ class Call:
             if len(text.encode("utf-8", "surrogatepass")) > MAX_ANSWER_BYTES:
                 return True, _error(
                     "Function.ResponseSizeTooLarge",
-                    "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+                    f"Response payload size exceeded maximum allowed payload size ({MAX_ANSWER_BYTES} bytes).",
                 )
             return bool(answer["error"]), text
         if timed_out:

@@ -10,7 +10,7 @@ import binascii
 import json
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
@@ -21,7 +21,7 @@ from mlops_sm.emulator.events.letters import Invocation, Letter
 from mlops_sm.emulator.functions.calls import FunctionCalls, Named, named
 from mlops_sm.emulator.protocol import Answer, refuse
 from mlops_sm.emulator.store import Scope
-from mlops_sm.local.functions_code import MAX_UNPACKED_BYTES, BadCodeError, check_code
+from mlops_sm.local.functions_code import BadCodeError, TooBigError, check_code
 
 SERVICE: Final = "lambda"
 _MAX_SYNCHRONOUS: Final = 6_291_456
@@ -31,7 +31,7 @@ _WITHOUT_EFFECT: Final = (
     *("VpcConfig", "TracingConfig", "EphemeralStorage", "KMSKeyArn", "SnapStart", "Architectures", "LoggingConfig"),
     *("CodeSigningConfigArn", "RuntimeManagementConfig", "TenancyConfig"),
 )
-"""Settings that a function here runs without; each is named once in the account's log."""
+"""Settings that a function here runs without; each is named in the log."""
 _UNAVAILABLE: Final = ("FileSystemConfigs", "CapacityProviderConfig", "DurableConfig")
 """Settings without which a function would not do what it is meant to."""
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class FunctionRequests:
     """
 
     def __init__(
-        self, calls: FunctionCalls, send: Callable[[list[Letter]], None], now: Callable[[], float], region: str
+        self, calls: FunctionCalls, send: Callable[[Sequence[Letter]], None], now: Callable[[], float], region: str
     ) -> None:
         self._calls = calls
         self._send = send
@@ -173,9 +173,9 @@ def _check_archive(arrival: Arrival) -> None:
         return
     try:
         check_code(base64.b64decode(encoded, validate=True))
+    except TooBigError as error:
+        raise AwsError("InvalidParameterValueException", str(error)) from error
     except (BadCodeError, binascii.Error) as error:
-        if str(MAX_UNPACKED_BYTES) in str(error):
-            raise AwsError("InvalidParameterValueException", str(error)) from error
         raise AwsError(
             "InvalidParameterValueException",
             f"Could not unzip uploaded file. Please check your file, then try to upload again. ({error})",
