@@ -50,7 +50,7 @@ class Clock:
         self._changed = threading.Condition()
         self._firing = threading.RLock()
         self._attended: list[Timed] = []
-        self._settle: list[Callable[[], None]] = []
+        self._settle: list[Callable[[], object]] = []
         self._moved: list[Callable[[timedelta], None]] = []
         self._generation = 0
         self._ticker: threading.Thread | None = None
@@ -134,7 +134,7 @@ class Clock:
         self._attended.append(timed)
         self.changed()
 
-    def settle_with(self, settled: Callable[[], None]) -> None:
+    def settle_with(self, settled: Callable[[], object]) -> None:
         """Have `advance` call this after each moment: it returns when what was set off is done."""
         self._settle.append(settled)
 

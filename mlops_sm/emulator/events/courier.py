@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events.delivery import Postponed, UndeliveredError
-from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall
+from mlops_sm.emulator.events.letters import BusEvent, Invocation, Letter, Post, TargetCall, tried
 from mlops_sm.emulator.events.posts import post
 from mlops_sm.emulator.events.rules import Rules
 from mlops_sm.emulator.events.targets import Targets
@@ -26,8 +26,6 @@ Invoke = Callable[[Invocation], list[Letter]]
 """Runs a function; raises UndeliveredError."""
 Bury = Callable[[Invocation, UndeliveredError, float], Postponed | list[Letter]]
 """What becomes of an asynchronous call that failed, at an epoch second."""
-
-
 Tags = Callable[[str], list[dict[str, str]]]
 """The tags of an ARN."""
 
@@ -104,7 +102,7 @@ def _call_again(call: TargetCall, error: UndeliveredError, now: float) -> Postpo
         elif now - call.created >= policy.get("MaximumEventAgeInSeconds", _MAX_AGE):
             exhausted = "MaximumEventAgeInSeconds"
         else:
-            return Postponed(call.tried(), min(2.0**call.attempts, _LONGEST_PAUSE))
+            return Postponed(tried(call), min(2.0**call.attempts, _LONGEST_PAUSE))
     queue = (call.target.get("DeadLetterConfig") or {}).get("Arn")
     if not queue:
         return []
@@ -130,7 +128,7 @@ def _origin(call: TargetCall) -> dict[str, str]:
 def _post_again(letter: Post, error: UndeliveredError, now: float) -> Postponed | list[Letter]:
     """Source: "Amazon SNS message delivery retries" and "Amazon SNS dead-letter queues" of the SNS developer guide."""
     if error.retry and letter.attempts < _HTTP_RETRIES:
-        return Postponed(letter.tried(), _HTTP_PAUSE)
+        return Postponed(tried(letter), _HTTP_PAUSE)
     if not letter.dead_letter_queue:
         return []
     facts = {"ERROR_CODE": error.code, "ERROR_MESSAGE": error.message, "RETRY_ATTEMPTS": str(letter.attempts)}

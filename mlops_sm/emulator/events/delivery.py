@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -152,7 +152,7 @@ class Deliveries:
         )
         self.send([call])
 
-    def send(self, letters: list[Letter] | list[TargetCall] | list[BusEvent]) -> None:
+    def send(self, letters: Sequence[Letter]) -> None:
         """Write letters down and have them delivered."""
         if not letters:
             return
@@ -176,7 +176,7 @@ class Deliveries:
         with self._state:
             self._begun = True
         self._clock.attend(self)
-        self._clock.settle_with(self._settled)
+        self._clock.settle_with(self.settle)
         if self._outbox.earliest() is not None:
             self.wake()
 
@@ -317,6 +317,3 @@ class Deliveries:
             self._next = earliest
         if earliest is not None:
             self._clock.changed()
-
-    def _settled(self) -> None:
-        self.settle()

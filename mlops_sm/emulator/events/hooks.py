@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mlops_sm.definition.document import Json
@@ -44,7 +44,7 @@ class DeliveryHooks:
 
     def __init__(
         self,
-        send: Callable[[list[Letter]], None],
+        send: Callable[[Sequence[Letter]], None],
         replay: Callable[[MotoObject, BusEvent], list[TargetCall]],
         now: Callable[[], float],
         functions: FunctionHooks,
@@ -101,7 +101,7 @@ class DeliveryHooks:
         if isinstance(event.get("time"), int | float):
             event["time"] = iso(event["time"])
         letter = BusEvent(scope=Scope(rule.account_id, rule.region_name), event=event, bus=rule.event_bus_name)
-        self._send(list(self._replay(rule, letter)))
+        self._send(self._replay(rule, letter))
 
     # ------------------------------------------------------------------ SNS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.store import Scope
@@ -55,10 +55,6 @@ class TargetCall:
     attempts: int = 0
     hops: int = 0
 
-    def tried(self) -> TargetCall:
-        """The call after one more attempt that failed."""
-        return replace(self, attempts=self.attempts + 1)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
@@ -81,10 +77,6 @@ class Invocation:
     request_id: str
     created: float
     attempts: int = 0
-
-    def tried(self) -> Invocation:
-        """The invocation after one more attempt that failed."""
-        return replace(self, attempts=self.attempts + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +103,9 @@ class Post:
     dead_letter_queue: str = ""
     attempts: int = 0
 
-    def tried(self) -> Post:
-        """The request after one more attempt that failed."""
-        return replace(self, attempts=self.attempts + 1)
-
 
 Letter = BusEvent | TargetCall | Invocation | Post
+Tried = TypeVar("Tried", TargetCall, Invocation, Post)
 
 _FORMS: Final[Mapping[str, type[BusEvent] | type[TargetCall] | type[Invocation] | type[Post]]] = {
     "event": BusEvent,
@@ -124,6 +113,11 @@ _FORMS: Final[Mapping[str, type[BusEvent] | type[TargetCall] | type[Invocation] 
     "invocation": Invocation,
     "post": Post,
 }
+
+
+def tried(letter: Tried) -> Tried:
+    """The letter after one more attempt that failed."""
+    return replace(letter, attempts=letter.attempts + 1)
 
 
 def written(letter: Letter) -> str:

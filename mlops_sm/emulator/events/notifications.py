@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote
 
@@ -51,7 +51,7 @@ class NotificationHooks:
         now: Epoch seconds.
     """
 
-    def __init__(self, send: Callable[[list[Letter]], None], now: Callable[[], float]) -> None:
+    def __init__(self, send: Callable[[Sequence[Letter]], None], now: Callable[[], float]) -> None:
         self._send = send
         self._now = now
         self._request = _Request()

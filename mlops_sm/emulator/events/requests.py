@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -32,7 +32,7 @@ class EventRequests:
         region: Of requests that are not signed.
     """
 
-    def __init__(self, send: Callable[[list[Letter]], None], now: Callable[[], float], region: str) -> None:
+    def __init__(self, send: Callable[[Sequence[Letter]], None], now: Callable[[], float], region: str) -> None:
         self._send = send
         self._now = now
         self._region = region

@@ -44,21 +44,17 @@ class Rules:
 
     def met(self, rule: MotoRule, letter: BusEvent) -> list[TargetCall]:
         """What a rule sends for an event; nothing when its pattern does not match."""
-        return self.calls(rule, letter) if meets(rule, letter.event) else []
+        return list(self._calls(rule, letter)) if meets(rule, letter.event) else []
 
     def of(self, letter: BusEvent, name: str) -> list[TargetCall]:
         """The targets of one rule, unless it is disabled or gone; the pattern does not matter."""
         rule = self._on(letter.scope, letter.bus).get(name)
-        return [] if rule is None else self.calls(rule, letter)
-
-    def calls(self, rule: MotoRule, letter: BusEvent) -> list[TargetCall]:
-        """What a rule sends for an event."""
-        if rule.state not in _ENABLED:
-            return []
-        return list(self._calls(rule, letter))
+        return [] if rule is None else list(self._calls(rule, letter))
 
     def _calls(self, rule: MotoRule, letter: BusEvent) -> Iterable[TargetCall]:
-        event = {name: value for name, value in letter.event.items() if name != "ingestion-time"}
+        if rule.state not in _ENABLED:
+            return
+        event = letter.event
         for target in rule.targets:
             try:
                 text = payload(target, event, rule=rule.arn, ingested=str(event.get("time", "")))

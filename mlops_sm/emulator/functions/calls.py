@@ -21,7 +21,7 @@ from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.events.delivery import Postponed, UndeliveredError
-from mlops_sm.emulator.events.letters import Invocation, Letter
+from mlops_sm.emulator.events.letters import Invocation, Letter, tried
 from mlops_sm.emulator.events.targets import ClientOf
 from mlops_sm.emulator.functions.results import Result
 from mlops_sm.emulator.store import Scope
@@ -175,7 +175,7 @@ class FunctionCalls:
         attempts = limits.get("MaximumRetryAttempts", len(_RETRY_SECONDS))
         too_old = now - letter.created >= limits.get("MaximumEventAgeInSeconds", _MAX_AGE)
         if error.retry and letter.attempts < attempts and not too_old:
-            return Postponed(letter.tried(), _RETRY_SECONDS[min(letter.attempts, len(_RETRY_SECONDS) - 1)])
+            return Postponed(tried(letter), _RETRY_SECONDS[min(letter.attempts, len(_RETRY_SECONDS) - 1)])
         failed = error.code == "Unhandled"
         result = Result(
             letter,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from mlops_sm.emulator.events.letters import Invocation, Letter
@@ -26,7 +26,7 @@ class FunctionHooks:
     """
 
     def __init__(
-        self, send: Callable[[list[Letter]], None], now: Callable[[], float], watch: Callable[[MotoObject], None]
+        self, send: Callable[[Sequence[Letter]], None], now: Callable[[], float], watch: Callable[[MotoObject], None]
     ) -> None:
         self._send = send
         self._now = now
