@@ -29,6 +29,11 @@ from mlops_sm.emulator import LocalAccount
 
 with LocalAccount.open(Path(sys.argv[1])) as account:
     sagemaker = account.client("sagemaker")
+    # Everything is to run, not to be taken over from the execution before.
+    definition = json.loads(sagemaker.describe_pipeline(PipelineName=sys.argv[2])["PipelineDefinition"])
+    for step in definition["Steps"]:
+        step.pop("CacheConfig", None)
+    sagemaker.update_pipeline(PipelineName=sys.argv[2], PipelineDefinition=json.dumps(definition))
     started = [
         sagemaker.start_pipeline_execution(PipelineName=sys.argv[2])["PipelineExecutionArn"]
         for _ in range(int(sys.argv[3]))

@@ -21,6 +21,10 @@ _MAX_PASSING_FAILURES: Final = 5
 _JOBS: Final = frozenset({"ProcessingJob", "TrainingJob", "TransformJob", "TuningJob", "QualityCheck", "ClarifyCheck"})
 
 
+_REUSES: Final = ("CacheHitResult", "SelectiveExecutionResult")
+"""Members of a step that took over the result of another execution."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """The job a step started; `kind` as in the step's metadata, e.g. ``ProcessingJob``."""
@@ -46,6 +50,7 @@ class StepState:
         failure_reason: Why it failed.
         attempts: How often it was tried.
         metadata: What the step made, by kind.
+        reused_from: The execution whose result it took over, by cache or selection; empty when it ran.
     """
 
     name: str
@@ -55,6 +60,7 @@ class StepState:
     failure_reason: str | None = None
     attempts: int = 0
     metadata: Mapping[str, Any]
+    reused_from: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -72,9 +78,11 @@ class StepState:
 
     @property
     def result(self) -> str:
-        """What came of it beyond its status: a condition's outcome, a failure's first line, a package's version."""
+        """What came of it beyond its status: a reason, the source of a reused result, an outcome, a package's version."""
         if self.failure_reason:
             return self.failure_reason.strip().splitlines()[0]
+        if self.reused_from:
+            return f"reused from {self.reused_from.rpartition('/')[2]}"
         condition = self.metadata.get("Condition", {}).get("Outcome")
         if condition:
             return f"the condition is {str(condition).lower()}"
@@ -334,6 +342,7 @@ def _step(step: Mapping[str, Any]) -> StepState:
         failure_reason=step.get("FailureReason"),
         attempts=step.get("AttemptCount", 0),
         metadata=step.get("Metadata", {}),
+        reused_from=next((step[found]["SourcePipelineExecutionArn"] for found in _REUSES if found in step), ""),
     )
 
 

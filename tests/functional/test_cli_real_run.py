@@ -163,3 +163,11 @@ def test_closed_stdout_is_no_traceback(folder: Path) -> None:
     assert "Traceback" not in process.stderr.read()
     process.wait()
     process.stderr.close()
+
+
+def test_a_step_whose_result_is_reused_says_so(folder: Path) -> None:
+    name = write(folder, processing("Only", "echo worked", CacheConfig={"Enabled": True, "ExpireAfter": "P1D"}))
+    first = mlops(folder, "run", name, "--json")
+    again = mlops(folder, "run", name)
+    identifier = json.loads(first.stdout)["execution_arn"].rpartition("/")[2]
+    assert f"reused from {identifier}" in again.stdout

@@ -193,3 +193,14 @@ def test_a_steps_job_and_result() -> None:
     assert gate.job is None
     assert [s.result for s in (a, gate, register, b)] == ["", "the condition is true", "churn/3", "ClientError: no"]
     assert execution.failed_steps() == (b,)
+
+
+@pytest.mark.parametrize("member", ["CacheHitResult", "SelectiveExecutionResult"])
+def test_a_step_that_took_over_a_result_says_from_where(member: str) -> None:
+    aws, clients = account("p")
+    source = {"SourcePipelineExecutionArn": "arn:aws:sagemaker:us-east-1:1:pipeline/p/execution/abc"}
+    aws.script(
+        Frame("Succeeded", [step("A", "Succeeded", seconds=0, **{member: source}), step("B", "Succeeded", seconds=1)])
+    )
+    shown = runs.show(clients, runs.start(clients, "p", {}))
+    assert [found.result for found in shown.steps] == ["reused from abc", ""]
