@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).parents[2]
+from command import REPOSITORY, mlops
 
 pytestmark = pytest.mark.sdk
 
@@ -19,21 +17,12 @@ pytestmark = pytest.mark.sdk
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state directory in which the demo has run."""
     state = tmp_path_factory.mktemp("state")
-    done = mlops("demo", "--state", str(state))
-    assert done.returncode == 0, done.stdout + done.stderr
+    lending("demo", "--state", str(state))
     return state
 
 
-def mlops(*arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "MLOPS_SM_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "mlops_sm", *arguments],
-        cwd=REPOSITORY,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def lending(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    return mlops(REPOSITORY, *arguments, code=code)
 
 
 def test_the_demo_registers_a_model_and_writes_its_summary(state: Path) -> None:
@@ -57,22 +46,21 @@ def test_the_demo_registers_a_model_and_writes_its_summary(state: Path) -> None:
 
 
 def test_the_model_is_in_the_registry(state: Path) -> None:
-    listed = json.loads(mlops("models", "list", "--json", "--state", str(state)).stdout)
+    listed = json.loads(lending("models", "list", "--json", "--state", str(state)).stdout)
     assert [(m["group"], m["version"], m["approval"]) for m in listed] == [
         ("lending-approval", 1, "PendingManualApproval")
     ]
     assert listed[0]["metrics"]["accuracy"] > 0.8
-    assert "auc" in mlops("logs", "latest", "Tune", "--state", str(state)).stdout
+    assert "auc" in lending("logs", "latest", "Tune", "--state", str(state)).stdout
 
 
 def test_a_gate_that_is_missed_is_the_answer_no(state: Path) -> None:
-    done = mlops("run", "lending.build", "-p", "MinAuc=0.99", "--state", str(state))
-    assert done.returncode == 1, done.stdout + done.stderr
+    done = lending("run", "lending.build", "-p", "MinAuc=0.99", "--state", str(state), code=1)
     assert "GateMissed" in done.stderr
     assert "MinAuc" in done.stdout + done.stderr
     assert "Register     RegisterModel  NotRun" in done.stdout
     assert "run again: mlops-sm run lending.build -p MinAuc=0.99" in done.stderr
-    listed = json.loads(mlops("models", "list", "--json", "--state", str(state)).stdout)
+    listed = json.loads(lending("models", "list", "--json", "--state", str(state)).stdout)
     assert len(listed) == 1
 
 
@@ -83,12 +71,11 @@ def test_a_server_on_the_same_state_runs_it_for_another_process(state: Path) -> 
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline().startswith("ready http://127.0.0.1:")
-        done = mlops("run", "lending.build", "--json", "--state", str(state))
-        assert done.returncode == 0, done.stderr
+        done = lending("run", "lending.build", "--json", "--state", str(state))
         assert json.loads(done.stdout)["status"] == "Succeeded"
-        newest = json.loads(mlops("models", "show", "latest", "--json", "--state", str(state)).stdout)
+        newest = json.loads(lending("models", "show", "latest", "--json", "--state", str(state)).stdout)
         assert newest["version"] > 1
         server.communicate(timeout=60)
     assert server.returncode == 0
-    kept = json.loads(mlops("models", "show", "latest", "--json", "--state", str(state)).stdout)
+    kept = json.loads(lending("models", "show", "latest", "--json", "--state", str(state)).stdout)
     assert kept == newest

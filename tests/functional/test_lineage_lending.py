@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import REPOSITORY, mlops
 
 from mlops_sm.emulator import LocalAccount
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.sdk
 def test_the_raw_data_of_a_registered_model(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    command = [sys.executable, "-m", "mlops_sm", "run", "lending.build", "--state", str(state)]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLOPS_SM_"))}
-    done = subprocess.run(command, check=False, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
+    mlops(REPOSITORY, "run", "lending.build", "--state", str(state))
     with LocalAccount.open(state) as account:
         sagemaker = account.client("sagemaker")
         (package,) = sagemaker.list_model_packages(ModelPackageGroupName="lending-approval")["ModelPackageSummaryList"]

@@ -144,19 +144,8 @@ def test_two_servers_on_one_state(folder: Path, up: Callable[..., Server]) -> No
 
 @pytest.mark.slow
 def test_servers_started_at_once_on_one_state(folder: Path) -> None:
-    command = [sys.executable, "-m", "mlops_sm", "local", "up", "--port", "0", "--end-with-stdin"]
-    servers = [
-        subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
+    up = ("local", "up", "--port", "0", "--end-with-stdin")
+    servers = [begin(folder, *up, stdin=subprocess.PIPE) for _ in range(3)]
     wait_for(lambda: sum(server.poll() is not None for server in servers) == 2, "two of three to be refused")
     (winner,) = [server for server in servers if server.poll() is None]
     assert winner.stdout is not None
