@@ -98,48 +98,28 @@ class Contents:
     def write(self, source: IO[bytes]) -> str:
         """Copy an open file from its start, block by block; returns the new content's id."""
         source.seek(0)
-        content, path = self._fresh()
-        try:
-            with path.open("wb") as target:
-                shutil.copyfileobj(source, target, _BLOCK)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        with self._fresh() as (content, path), path.open("wb") as target:
+            shutil.copyfileobj(source, target, _BLOCK)
         return content
 
     def receive(self, blocks: Iterable[bytes]) -> str:
         """Write blocks one after the other; returns the new content's id."""
-        content, path = self._fresh()
-        try:
-            with path.open("wb") as target:
-                for block in blocks:
-                    target.write(block)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        with self._fresh() as (content, path), path.open("wb") as target:
+            target.writelines(blocks)
         return content
 
     def join(self, contents: Iterable[str]) -> str:
         """Contents one after the other as a new one; returns its id. The kernel copies where it can."""
-        content, path = self._fresh()
-        try:
-            with path.open("wb") as target:
-                for part in contents:
-                    with self.path(part).open("rb") as source:
-                        _append(source, target)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        with self._fresh() as (content, path), path.open("wb") as target:
+            for part in contents:
+                with self.path(part).open("rb") as source:
+                    _append(source, target)
         return content
 
     def take(self, source: Path) -> str:
         """Copy a file by the fastest way the file system has; returns the new content's id."""
-        content, path = self._fresh()
-        try:
+        with self._fresh() as (content, path):
             copy_file(source, path)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
         return content
 
     def discard(self, content: str) -> None:
@@ -162,11 +142,17 @@ class Contents:
             if path.name not in known:
                 path.unlink(missing_ok=True)
 
-    def _fresh(self) -> tuple[str, Path]:
+    @contextmanager
+    def _fresh(self) -> Iterator[tuple[str, Path]]:
+        """A new content's id and where to write it; nothing is left of one that could not be written."""
         content = self._new_id()
         path = self.path(content)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return content, path
+        try:
+            yield content, path
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def copy_file(source: Path, target: Path) -> None:

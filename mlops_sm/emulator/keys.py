@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import pickle
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -359,73 +357,6 @@ class TouchedBuckets(dict[str, Any]):
         else:
             dict.__setitem__(self, name, bucket)
 
-
-def pickled(value: Model) -> bytes:
-    """A moto model as bytes; contents stay where they are.
-
-    Raises:
-        pickle.PicklingError: Something in it would not come back.
-    """
-    target = BytesIO()
-    _Pickler(target, protocol=5).dump(value)
-    return target.getvalue()
-
-
-def unpickled(state: bytes, contents: Contents) -> Model:
-    """The reverse of `pickled`; nothing but moto's S3 models and plain values comes back.
-
-    Raises:
-        pickle.UnpicklingError: The bytes name something else.
-    """
-    return _Unpickler(BytesIO(state), contents).load()
-
-
-class _Pickler(pickle.Pickler):
-    def reducer_override(self, value: Model) -> Model:
-        if isinstance(value, type) and not _is_allowed(value.__module__, value.__qualname__, value):
-            raise pickle.PicklingError(f"{value.__module__}.{value.__qualname__} has no place in the state of S3")
-        return NotImplemented
-
-    def persistent_id(self, value: Model) -> str | None:
-        return "contents" if isinstance(value, Contents) else None
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, source: BytesIO, contents: Contents) -> None:
-        super().__init__(source)
-        self._contents = contents
-
-    def persistent_load(self, pid: object) -> Contents:
-        return self._contents
-
-    def find_class(self, module: str, name: str) -> Model:
-        if module in _MODELS or (module, name) in _ALLOWED:
-            found = super().find_class(module, name)
-            if _is_allowed(module, name, found):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} does not belong into the state of S3")
-
-
-def _is_allowed(module: str, name: str, value: Model) -> bool:
-    # A name with dots may lead out of its module, into what that imports.
-    return (module, name) in _ALLOWED or (isinstance(value, type) and value.__module__ in _MODELS)
-
-
-_MODELS: Final = frozenset({"moto.s3.models", "moto.s3.utils"})
-
-_ALLOWED: Final = frozenset(
-    {
-        ("mlops_sm.emulator.keys", "StoredKey"),
-        ("mlops_sm.emulator.keys", "StoredUpload"),
-        ("moto.utilities.utils", "LowercaseDict"),
-        ("requests.structures", "CaseInsensitiveDict"),
-        ("datetime", "datetime"),
-        ("datetime", "timezone"),
-        ("datetime", "timedelta"),
-        ("collections", "OrderedDict"),
-        ("builtins", "set"),
-    }
-)
 
 TRACKED_MODELS: Final = (FakeKey, StoredKey, FakeMultipart, StoredUpload, FakeDeleteMarker)
 """Models of which moto remembers every instance it ever made, and with it its memory."""

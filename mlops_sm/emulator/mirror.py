@@ -20,9 +20,11 @@ from moto.s3.notifications import S3NotificationEvent, send_event
 
 from mlops_sm import naming
 from mlops_sm.emulator.backends.keeper import Keeper
+from mlops_sm.emulator.backends.shelves import Forgetful
 from mlops_sm.emulator.contents import Contents
 from mlops_sm.emulator.database import Database, damaged
 from mlops_sm.emulator.errors import UnsavedError
+from mlops_sm.emulator.key_states import pickled, unpickled
 from mlops_sm.emulator.keys import (
     TRACKED_MODELS,
     Model,
@@ -31,8 +33,6 @@ from mlops_sm.emulator.keys import (
     TouchedBuckets,
     TouchedKeys,
     TouchedUploads,
-    pickled,
-    unpickled,
 )
 from mlops_sm.errors import RefusedError
 
@@ -52,11 +52,8 @@ class _Touched:
         return bool(self.buckets or self.keys or self.uploads)
 
 
-class _Untracked(list[Any]):
-    """Takes the place of moto's lists of all instances ever made, and remembers none."""
-
-    def append(self, _: Model) -> None:
-        """Forget it."""
+class _Local(threading.local):
+    touched: _Touched | None = None
 
 
 class _Place(NamedTuple):
@@ -83,7 +80,7 @@ class Mirror:
         self._contents = contents
         self._keeper = keeper
         self._lock = threading.RLock()
-        self._local = threading.local()
+        self._local = _Local()
         self._saved: dict[str, bytes] = {}
         self._unloaded: set[str] = set()
         self._attached = False
@@ -95,7 +92,7 @@ class Mirror:
             crashed: Whether the last owner did not close; then contents that nothing names are removed.
         """
         for model in TRACKED_MODELS:
-            model.instances_tracked = _Untracked()  # type: ignore[union-attr] # set by the models' metaclass
+            model.instances_tracked = Forgetful()  # type: ignore[union-attr] # set by the models' metaclass
         self._attached = True
         self._track_backends()
         for account, partition, name, state in self._database.query(
@@ -120,7 +117,7 @@ class Mirror:
             UnsavedError: The disk refused; the state is as before.
         """
         with self._lock:
-            if getattr(self._local, "touched", None) is not None:
+            if self._local.touched is not None:
                 yield
                 return
             self._local.touched = _Touched()
@@ -161,19 +158,16 @@ class Mirror:
     # ------------------------------------------------------------------ noticing
 
     def _touch_bucket(self, name: str) -> None:
-        touched = getattr(self._local, "touched", None)
-        if touched is not None:
-            touched.buckets.add(name)
+        if self._local.touched is not None:
+            self._local.touched.buckets.add(name)
 
     def _touch_key(self, bucket: str, key: str) -> None:
-        touched = getattr(self._local, "touched", None)
-        if touched is not None:
-            touched.keys.add((bucket, key))
+        if self._local.touched is not None:
+            self._local.touched.keys.add((bucket, key))
 
     def _touch_upload(self, bucket: str, upload: str) -> None:
-        touched = getattr(self._local, "touched", None)
-        if touched is not None:
-            touched.uploads.add((bucket, upload))
+        if self._local.touched is not None:
+            self._local.touched.uploads.add((bucket, upload))
 
     def _track_backends(self) -> None:
         """Put our dictionary of buckets into every backend that has moto's (accounts appear when first used)."""
@@ -211,6 +205,7 @@ class Mirror:
         if offered is not None:
             content, etag = offered
             StoredKey.adopt(key, self._contents, content, etag or key._etag)
+            assert self._local.touched is not None  # noqa: S101 - a content is offered inside of `changing` only
             self._local.touched.received.append(content)
 
     # ------------------------------------------------------------------ writing

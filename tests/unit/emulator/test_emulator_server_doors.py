@@ -57,7 +57,8 @@ def test_who_sends_no_host_is_no_browser() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.1.1.1", False), ("", False)]
+    ("address", "loopback"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.1.1.1", False), ("x", False), ("", False)],
 )
 def test_addresses(address: str, loopback: bool) -> None:
     assert is_loopback(address) is loopback
