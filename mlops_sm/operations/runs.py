@@ -78,7 +78,7 @@ class StepState:
 
     @property
     def result(self) -> str:
-        """What came of it beyond its status: a reason, the source of a reused result, an outcome, a package's version."""
+        """What came of it beyond its status: a reason, where it was reused from, an outcome, a package's version."""
         if self.failure_reason:
             return self.failure_reason.strip().splitlines()[0]
         if self.reused_from:
