@@ -18,7 +18,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.isolation.layer import ML
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
-from mlops_sm.local.jobs.requirements import unsatisfied
+from mlops_sm.local.jobs.requirements import require
 from mlops_sm.local.jobs.transfer import fetch_object
 from mlops_sm.local.site import ObjectStore
 
@@ -88,13 +88,7 @@ class ScriptMode:
                 "ClientError: the source holds a setup.py, so AWS's image would install it as a package, which is not "
                 "done on this machine. Remove setup.py to run the program as a script."
             )
-        requirements = code / "requirements.txt"
-        missing = unsatisfied(requirements) if requirements.is_file() else []
-        if missing:
-            raise JobFailureError(
-                "ClientError: requirements.txt asks for packages that are not installed here, and jobs on this machine "
-                f"install nothing: {', '.join(missing)}. Install them into the Python that runs mlops-sm."
-            )
+        require(code)
 
     def argv(self) -> tuple[str, ...]:
         """The command, run in /opt/ml/code."""
@@ -199,12 +193,21 @@ def _as_variable(value: Json) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def fetch_source(uri: str, code: Path, folder: JobFolder, store: ObjectStore) -> None:
+    """Unpack an archive of source code out of S3.
+
+    Raises:
+        JobFailureError: It is not there, or not a safe archive.
+    """
+    fetched = folder.scratch / "source"
+    fetch_object(store, uri, fetched)
+    archive.unpack(fetched, code)
+    fetched.unlink()
+
+
 def _stage(source: str, code: Path, folder: JobFolder, store: ObjectStore) -> None:
     if source.startswith("s3://"):
-        fetched = folder.scratch / "source"
-        fetch_object(store, source, fetched)
-        archive.unpack(fetched, code)
-        fetched.unlink()
+        fetch_source(source, code, folder, store)
         return
     path = folder.inside(source)
     if path.is_dir():

@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 from mlops_sm.local.isolation.layer import ML
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
-from mlops_sm.local.jobs.requirements import unsatisfied
+from mlops_sm.local.jobs.requirements import require
+from mlops_sm.local.jobs.script_mode import CODE, fetch_source
 from mlops_sm.local.jobs.transfer import fetch_object, restore
 from mlops_sm.local.site import ObjectStore
 
 MODEL: Final = f"{ML}/model"
 _CODE: Final = f"{MODEL}/code"
-_SUBMITTED: Final = f"{ML}/code"
 _DEFAULT_PROGRAM: Final = "inference.py"
 _MAX_MODEL_BYTES: Final = 20 << 30
 """Unpacked bytes of a model; far above any that this machine could load."""
@@ -62,24 +62,15 @@ class ServedModel:
         if program is not None:
             return Script(_CODE, "")
         script = self._script(folder, store)
-        requirements = folder.inside(script.folder) / "requirements.txt"
-        missing = unsatisfied(requirements) if requirements.is_file() else []
-        if missing:
-            raise JobFailureError(
-                "ClientError: the model's requirements.txt asks for packages that are not installed here, and jobs on "
-                f"this machine install nothing: {', '.join(missing)}. Install them into the Python that runs mlops-sm."
-            )
+        require(folder.inside(script.folder), "the model's requirements.txt")
         return script
 
     def _script(self, folder: JobFolder, store: ObjectStore) -> Script:
         submitted = self.environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "")
         place = _CODE
         if submitted.startswith("s3://"):
-            place = _SUBMITTED
-            fetched = folder.scratch / "source"
-            fetch_object(store, submitted, fetched)
-            archive.unpack(fetched, folder.inside(place))
-            fetched.unlink()
+            place = CODE
+            fetch_source(submitted, folder.inside(place), folder, store)
         elif submitted:
             place = submitted.removeprefix("file://")
         code = folder.inside(place)
