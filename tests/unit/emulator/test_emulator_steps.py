@@ -72,6 +72,7 @@ def test_what_a_step_created_is_in_its_record(store: Store) -> None:
     assert isinstance(result.outcome, Succeeded)
     assert written == {
         "StepName": "S",
+        "StepType": "Model",
         "StartTime": 5.0,
         "EndTime": 5.0,
         "StepStatus": "Succeeded",
