@@ -10,8 +10,6 @@ from typing import Final, Protocol
 
 from mlops_sm.emulator.database import Database
 
-_LOOK_AROUND: Final = 0.05
-"""Seconds between looks at a waiter's stop event; an advance is noticed at once."""
 _LONGEST_WAIT: Final = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
@@ -117,17 +115,6 @@ class Clock:
         with self._changed:
             self._ahead = max(self._ahead, ahead)
             self._changed.notify_all()
-
-    def wait(self, until: datetime, stop: threading.Event | None = None) -> bool:
-        """Return when the time has come or `stop` was set; says whether the time has come."""
-        while not (stop is not None and stop.is_set()):
-            with self._changed:
-                remaining = until - self()
-                if remaining <= timedelta():
-                    return True
-                seconds = min(remaining, _LONGEST_WAIT).total_seconds()
-                self._changed.wait(seconds if stop is None else min(seconds, _LOOK_AROUND))
-        return False
 
     def attend(self, timed: Timed) -> None:
         """Have something done at its moments from now on; a thread waits for them while there are any."""

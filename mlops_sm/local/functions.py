@@ -6,7 +6,6 @@ function and in its log; it limits nothing.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -24,12 +23,10 @@ class Functions:
 
     Args:
         folder: Where code is unpacked; kept between openings.
-        interpreter: The Python that runs functions.
     """
 
-    def __init__(self, folder: Path, *, interpreter: Path | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._interpreter = interpreter or Path(sys.executable)
         self._lock = threading.Lock()
         self._idle: OrderedDict[int, tuple[tuple[Json, ...], FunctionProcess]] = OrderedDict()
         self._running: set[FunctionProcess] = set()
@@ -74,7 +71,7 @@ class Functions:
                     del self._idle[number]
                     self._running.add(process)
                     return process, False
-        process = FunctionProcess(self._interpreter, self._folder, function)
+        process = FunctionProcess(self._folder, function)
         with self._lock:
             self._running.add(process)
             if self._closed:

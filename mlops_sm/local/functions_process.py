@@ -93,7 +93,7 @@ class Called:
 class FunctionProcess:
     """One process of a function, its control socket and its output."""
 
-    def __init__(self, interpreter: Path, folder: Path, function: Function) -> None:
+    def __init__(self, folder: Path, function: Function) -> None:
         task = unpacked(function.code, folder / "code")
         layers = [unpacked(layer, folder / "code") for layer in function.layers]
         now = datetime.now(UTC)
@@ -105,9 +105,7 @@ class FunctionProcess:
         self._killed = False
         (folder / "tmp").mkdir(parents=True, exist_ok=True)
         self._scratch = tempfile.TemporaryDirectory(dir=folder / "tmp")
-        environment = _environment(
-            function, task, layers, scratch=Path(self._scratch.name), stream=self.stream, interpreter=interpreter
-        )
+        environment = _environment(function, task, layers, scratch=Path(self._scratch.name), stream=self.stream)
         self._life, self._life_end = os.pipe()
         self.output, output_end = os.pipe()
         os.set_blocking(self.output, False)
@@ -115,7 +113,7 @@ class FunctionProcess:
         try:
             with theirs:
                 self._child = subprocess.Popen(  # noqa: S603 - the user's own function
-                    [interpreter, "-P", _RUNTIME, str(theirs.fileno()), str(self._life)],
+                    [sys.executable, "-P", _RUNTIME, str(theirs.fileno()), str(self._life)],
                     stdin=subprocess.DEVNULL,
                     stdout=output_end,
                     stderr=output_end,
@@ -321,15 +319,13 @@ def _error(kind: str, message: str) -> str:
     return json.dumps({"errorType": kind, "errorMessage": message})
 
 
-def _environment(
-    function: Function, task: Path, layers: list[Path], *, scratch: Path, stream: str, interpreter: Path
-) -> dict[str, str]:
+def _environment(function: Function, task: Path, layers: list[Path], *, scratch: Path, stream: str) -> dict[str, str]:
     """Nothing of the caller's, what Lambda sets, then the function's own variables."""
     paths = [str(task)]
     for layer in layers:
         paths += [str(layer / "python"), *(str(path) for path in layer.glob("python/lib/python3.*/site-packages"))]
     environment = {
-        "PATH": f"{interpreter.parent}:{_SYSTEM_PATH}",
+        "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "HOME": str(scratch),

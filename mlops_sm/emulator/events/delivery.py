@@ -101,17 +101,16 @@ class Deliveries:
         self._in_hand: set[int] = set()
         self._next: float | None = None
 
-    def event(self, scope: Scope, event: Mapping[str, Json], *, bus: str = "default") -> None:
-        """Put an event on a bus, where the rules with a matching pattern pass it on.
+    def event(self, scope: Scope, event: Mapping[str, Json]) -> None:
+        """Put an event on the default bus, where the rules with a matching pattern pass it on.
 
         Inside a transaction of the account's database the event is kept or lost together with it.
 
         Args:
             scope: Whose bus.
             event: The whole event, envelope and detail.
-            bus: The bus's name.
         """
-        self.send([BusEvent(scope=scope, event=event, bus=bus)])
+        self.send([BusEvent(scope=scope, event=event)])
 
     def rule(self, scope: Scope, name: str, event: Mapping[str, Json], *, bus: str = "default") -> None:
         """Send an event to every target of one rule, whatever its pattern; nothing happens when it is disabled.

@@ -169,22 +169,6 @@ def _in_thread(work: Callable[[], bool]) -> tuple[threading.Thread, list[bool]]:
     return thread, results
 
 
-def test_who_waits_is_woken_by_an_advance_or_by_being_stopped() -> None:
-    clock, stop = Clock(frozen=NOON), threading.Event()
-    waiting, come = _in_thread(lambda: clock.wait(NOON + 2 * HOUR))
-    stopping, stopped = _in_thread(lambda: clock.wait(NOON + 3 * HOUR, stop))
-    clock.advance(hours=1)
-    assert waiting.is_alive()
-    clock.advance(hours=1)
-    waiting.join(PATIENCE)
-    assert come == [True]
-    assert stopping.is_alive()
-    stop.set()
-    stopping.join(PATIENCE)
-    assert stopped == [False]
-    assert clock.wait(NOON) is True
-
-
 @given(st.lists(st.floats(min_value=0, max_value=1e6), max_size=8))
 def test_never_goes_back(spans: list[float]) -> None:
     clock = Clock()
