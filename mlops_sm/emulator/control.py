@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from mlops_sm.checks.service import ServiceModel, Shape
+from mlops_sm.checks.service import ServiceModel
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.errors import AwsError
@@ -14,7 +14,6 @@ from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.protocol import render
 from mlops_sm.emulator.store import Kind, Scope
 from mlops_sm.emulator.validation import read_request
-from mlops_sm.engine import as_text
 from mlops_sm.local.handlers import Callback, CallbackAnswer, FunctionAnswer, ServiceError, StopSignal
 
 Perform = Callable[[Scope, str, dict[str, Json]], Mapping[str, Json]]
@@ -73,7 +72,7 @@ class DirectControl:
         """
         shapes = self.model().operation_model(operation)
         try:
-            asked = read_request(as_service_takes(dict(request), shapes.input_shape), shapes.input_shape)
+            asked = read_request(dict(request), shapes.input_shape)
             answer = self.perform(self.scope, operation, asked)
         except AwsError as error:
             raise ServiceError(error.code, error.message) from error
@@ -129,24 +128,3 @@ class DirectControl:
     def open_callback(self, callback: Callback) -> AbstractContextManager[Callable[[], CallbackAnswer | None]]:
         """As long as the context lasts the token may be answered; its value waits for that."""
         return self.callbacks.opened(self.scope, callback)
-
-
-def as_service_takes(value: Json, shape: Shape) -> Json:
-    """Arguments with numbers and booleans written as text where the service's model wants text.
-
-    A parameter keeps its type wherever it stands alone; only the slot knows that it takes text.
-    """
-    match shape.type_name:
-        case "structure" if isinstance(value, dict):
-            members = shape.members
-            return {
-                name: as_service_takes(item, members[name]) if name in members else item for name, item in value.items()
-            }
-        case "list" if isinstance(value, list):
-            return [as_service_takes(item, shape.member) for item in value]
-        case "map" if isinstance(value, dict):
-            return {key: as_service_takes(item, shape.value) for key, item in value.items()}
-        case "string" if isinstance(value, bool | int | float):
-            return as_text(value)
-        case _:
-            return value
