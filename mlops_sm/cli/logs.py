@@ -28,7 +28,7 @@ def command(
 
     EXECUTION is an execution's id or ARN, or latest.
 
-    Example: mlops-sm logs latest Train -n 50
+    Example: mlops-sm logs latest Tune -n 50
     """
     project = outside.project_or_standalone()
     with open_account(outside, project, project.environment(environment), state) as account:

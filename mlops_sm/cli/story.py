@@ -159,7 +159,7 @@ def _tell(story: Story) -> None:
         for line in (
             f"models show {package.name}",
             "executions show latest",
-            "logs latest Train",
+            "logs latest Tune",
             "run lending.build -p MinAuc=0.99",
         ):
             ui.result(f"  mlops-sm {line}{story.reach}")
