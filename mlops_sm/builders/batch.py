@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from sagemaker.core.shapes import BatchDataCaptureConfig
 from sagemaker.core.transformer import Transformer
@@ -15,19 +14,19 @@ from mlops_sm.builders.context import Context
 from mlops_sm.builders.layout import execution_uri
 from mlops_sm.builders.problems import count_problems, location, refuse
 from mlops_sm.builders.settings import (
+    NOTHING,
     Compute,
     JobOptions,
     Security,
     cache_config,
     job_option_problems,
     job_retries,
-    merged_tags,
+    request_tags,
     step_arguments,
 )
 from mlops_sm.builders.values import Text, Whole, is_variable
 from mlops_sm.errors import Problem, did_you_mean
 
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _DEFAULTS: Final = Compute()
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "data_type": ("S3Prefix", "ManifestFile"),
@@ -118,8 +117,8 @@ def batch_transform(
         accept=accept or content_type,
         max_concurrent_transforms=max_concurrent_transforms,
         max_payload=max_payload,
-        tags=[{"Key": k, "Value": v} for k, v in merged_tags(ctx, options.get("tags", _NOTHING)).items()],
-        env=dict(options.get("environment", _NOTHING)) or None,
+        tags=request_tags(ctx, options.get("tags", NOTHING)),
+        env=dict(options.get("environment", NOTHING)) or None,
         base_transform_job_name=name,
         sagemaker_session=ctx.session,
         volume_kms_key=security.volume_kms_key,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Unpack
 
 from sagemaker.core.network import NetworkConfig
@@ -17,13 +16,14 @@ from mlops_sm.builders.context import Context
 from mlops_sm.builders.layout import execution_uri
 from mlops_sm.builders.problems import constant_problems, location, part_name_problems, refuse
 from mlops_sm.builders.settings import (
+    NOTHING,
     Compute,
     JobOptions,
     Security,
     cache_config,
     job_option_problems,
     job_retries,
-    merged_tags,
+    request_tags,
     step_arguments,
 )
 from mlops_sm.builders.values import Scalar, Text, as_text
@@ -33,7 +33,6 @@ BASE: Final = "/opt/ml/processing"
 """Everything a processing container shares with S3 is below this folder."""
 
 _CODE: Final = "code"
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def processing(
@@ -45,7 +44,7 @@ def processing(
     code: str | Path | None = None,
     container_entrypoint: Sequence[Text] | None = None,
     arguments: Sequence[Scalar] = (),
-    inputs: Mapping[str, Text | ProcessingS3Input] = _NOTHING,
+    inputs: Mapping[str, Text | ProcessingS3Input] = NOTHING,
     property_files: Sequence[PropertyFile] = (),
     output_bucket: str | None = None,
     **options: Unpack[JobOptions],
@@ -92,8 +91,8 @@ def processing(
         "volume_kms_key": security.volume_kms_key,
         "output_kms_key": security.output_kms_key,
         "network_config": _network(security),
-        "env": dict(options.get("environment", _NOTHING)) or None,
-        "tags": [{"Key": k, "Value": v} for k, v in merged_tags(ctx, options.get("tags", _NOTHING)).items()],
+        "env": dict(options.get("environment", NOTHING)) or None,
+        "tags": request_tags(ctx, options.get("tags", NOTHING)),
         "base_job_name": name,
         "sagemaker_session": ctx.session,
     }

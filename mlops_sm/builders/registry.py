@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.training.configs import Networking
@@ -18,10 +17,11 @@ from mlops_sm.builders.context import Context
 from mlops_sm.builders.problems import location, refuse
 from mlops_sm.builders.references import report_uri
 from mlops_sm.builders.settings import (
+    NOTHING,
     Security,
     StepOptions,
     call_retries,
-    merged_tags,
+    request_tags,
     step_arguments,
     step_option_problems,
 )
@@ -30,8 +30,6 @@ from mlops_sm.errors import Problem, did_you_mean
 
 PENDING: Final = "PendingManualApproval"
 APPROVAL_STATUSES: Final = ("Approved", PENDING, "Rejected")
-
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def package_group(ctx: Context, model: str) -> str:
@@ -46,9 +44,9 @@ def create_model(
     image: Text,
     model_data: Text,
     inference_program: str | None = None,
-    environment: Mapping[str, Text] = _NOTHING,
+    environment: Mapping[str, Text] = NOTHING,
     security: Security | None = None,
-    tags: Mapping[str, str] = _NOTHING,
+    tags: Mapping[str, str] = NOTHING,
     **options: Unpack[StepOptions],
 ) -> ModelStep:
     """A step that makes a SageMaker model, for batch transform or an endpoint in the same pipeline.
@@ -76,9 +74,7 @@ def create_model(
         security_group_ids=list(security.security_group_ids) or None,
         enable_network_isolation=security.enable_network_isolation,
     )
-    step_args = _builder(ctx, image, model_data, variables, network=network).build(
-        tags=[{"Key": k, "Value": v} for k, v in merged_tags(ctx, tags).items()]
-    )
+    step_args = _builder(ctx, image, model_data, variables, network=network).build(tags=request_tags(ctx, tags))
     return ModelStep(name=name, step_args=step_args, **step_arguments(options, retries=call_retries()))
 
 
@@ -97,8 +93,8 @@ def register_model(
     transform_instances: Sequence[Text] = ("ml.m5.large",),
     approval_status: Text = PENDING,
     inference_program: str | None = None,
-    environment: Mapping[str, Text] = _NOTHING,
-    customer_metadata_properties: Mapping[str, Text] = _NOTHING,
+    environment: Mapping[str, Text] = NOTHING,
+    customer_metadata_properties: Mapping[str, Text] = NOTHING,
     **options: Unpack[StepOptions],
 ) -> ModelStep:
     """A step that registers a new version of a model.

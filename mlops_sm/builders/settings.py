@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, TypedDict
 
 from sagemaker.mlops.workflow.retry import (
@@ -22,6 +23,8 @@ from mlops_sm.builders.values import Text, Whole
 from mlops_sm.errors import Problem
 from mlops_sm.project import Environment
 
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+"""What a builder is given where nothing is."""
 PIPELINE_TAG: Final = "mlops-sm:pipeline"
 """Its value is the pipeline's name; it joins the environment's tags."""
 
@@ -203,3 +206,8 @@ def cache_config(options: Mapping[str, Any]) -> CacheConfig | None:
 def merged_tags(ctx: Context, tags: Mapping[str, str]) -> dict[str, str]:
     """The environment's tags, the pipeline's and the step's own, sorted by key."""
     return dict(sorted({**ctx.environment.tags, PIPELINE_TAG: ctx.pipeline_name, **tags}.items()))
+
+
+def request_tags(ctx: Context, tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """`merged_tags` as a request has them."""
+    return [{"Key": key, "Value": value} for key, value in merged_tags(ctx, tags).items()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Unpack
 
 from sagemaker.core import shapes
@@ -17,6 +16,7 @@ from mlops_sm.builders.context import Context
 from mlops_sm.builders.layout import execution_uri
 from mlops_sm.builders.problems import constant_problems, count_problems, location, part_name_problems, refuse
 from mlops_sm.builders.settings import (
+    NOTHING,
     Compute,
     JobOptions,
     Security,
@@ -31,8 +31,6 @@ from mlops_sm.errors import Problem, did_you_mean
 
 CODE_CHANNEL: Final = "code"
 """The channel an isolated container gets its script through; the name AWS's own SDK uses for it."""
-
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +60,8 @@ def training(
     entry_point: str | None = None,
     container_entrypoint: Sequence[str] | None = None,
     container_arguments: Sequence[str] | None = None,
-    hyperparameters: Mapping[str, Scalar] = _NOTHING,
-    metrics: Mapping[str, str] = _NOTHING,
+    hyperparameters: Mapping[str, Scalar] = NOTHING,
+    metrics: Mapping[str, str] = NOTHING,
     max_wait_time_in_seconds: Whole | None = None,
     **options: Unpack[JobOptions],
 ) -> TrainingStep:
@@ -188,8 +186,8 @@ def trainer_of(
             kms_key_id=security.output_kms_key,
         ),
         networking=_networking(security),
-        environment=dict(options.get("environment", _NOTHING)),
-        tags=[shapes.Tag(key=k, value=v) for k, v in merged_tags(ctx, options.get("tags", _NOTHING)).items()],
+        environment=dict(options.get("environment", NOTHING)),
+        tags=[shapes.Tag(key=k, value=v) for k, v in merged_tags(ctx, options.get("tags", NOTHING)).items()],
         base_job_name=name,
         sagemaker_session=ctx.session,
     )

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
-from sagemaker.core.helper.pipeline_variable import PipelineVariable
 from sagemaker.core.parameter import CategoricalParameter, ParameterRange
 from sagemaker.core.shapes import TuningJobCompletionCriteria
 from sagemaker.core.workflow.functions import Join
@@ -18,11 +17,12 @@ from mlops_sm.builders.context import Context
 from mlops_sm.builders.problems import count_problems, location, refuse
 from mlops_sm.builders.references import expect
 from mlops_sm.builders.settings import (
+    NOTHING,
     JobOptions,
     Security,
     cache_config,
     job_retries,
-    merged_tags,
+    request_tags,
     step_arguments,
 )
 from mlops_sm.builders.training import Channel, trainer_of, training_problems
@@ -30,7 +30,6 @@ from mlops_sm.builders.values import Scalar, Text, Whole, is_variable
 from mlops_sm.errors import InputError, Problem, did_you_mean
 
 STRATEGIES = ("Bayesian", "Random", "Grid", "Hyperband")
-_NOTHING: Mapping[str, Any] = {}
 _TOP = 50
 """Trainings of a step that can be referred to (developer guide, "Tuning Step")."""
 
@@ -47,7 +46,7 @@ def tuning(
     maximize: bool = True,
     code: str | Path | None = None,
     entry_point: str | None = None,
-    hyperparameters: Mapping[str, Scalar] = _NOTHING,
+    hyperparameters: Mapping[str, Scalar] = NOTHING,
     strategy: str = "Bayesian",
     max_jobs: Whole | None = None,
     max_parallel_jobs: Whole = 2,
@@ -127,7 +126,7 @@ def tuning(
         if target is None
         else TuningJobCompletionCriteria(target_objective_metric_value=target),
         random_seed=seed,
-        tags=[{"Key": k, "Value": v} for k, v in merged_tags(ctx, options.get("tags", _NOTHING)).items()],
+        tags=request_tags(ctx, options.get("tags", NOTHING)),
         base_tuning_job_name=name,
     )
     limits = {"MaxNumberOfTrainingJobs": max_jobs, "MaxParallelTrainingJobs": max_parallel_jobs}
@@ -229,7 +228,7 @@ def _search_problems(
         if strategy == "Grid":
             yield Problem("E339", where, f'the range of "{name}" is not categorical', "a grid takes categories only")
         low, high = values.min_value, values.max_value
-        if not isinstance(low, PipelineVariable) and not is_variable(high) and low > high:
+        if not is_variable(low) and not is_variable(high) and low > high:
             yield Problem("E339", where, f'the range of "{name}" begins at {low} and ends at {high}', "swap them")
 
 
