@@ -34,7 +34,7 @@ _ENDS: Final[Mapping[str, str]] = {
 
 def create_training_job(call: Call) -> dict[str, Json]:
     """Start a training job."""
-    _check_algorithm(call)
+    _check_required(call)
     check_training(call)
     entity = new_training_job(call)
     start_job(call, entity, FAMILY)
@@ -136,15 +136,23 @@ def delete_training_job(call: Call) -> dict[str, Json]:
     return {}
 
 
-def _check_algorithm(call: Call) -> None:
+def check_algorithm(algorithm: Mapping[str, Json]) -> None:
+    """Refuse an AlgorithmSpecification that names no algorithm, or two.
+
+    Raises:
+        AwsError: ValidationException.
+    """
+    if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
+        raise invalid("You must specify either AlgorithmName or TrainingImage, and not both.")
+
+
+def _check_required(call: Call) -> None:
     """What the API reference requires of jobs that are not serverless, and the shapes do not."""
     call.refuse_members("ServerlessJobConfig", "ModelPackageConfig")
     for member in ("AlgorithmSpecification", "ResourceConfig"):
         if member not in call.request:
             raise invalid(f"{member} is required.")
-    algorithm = call.request["AlgorithmSpecification"]
-    if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
-        raise invalid("You must specify either AlgorithmName or TrainingImage, and not both.")
+    check_algorithm(call.request["AlgorithmSpecification"])
 
 
 def _check_channels(channels: Sequence[Mapping[str, Json]]) -> None:

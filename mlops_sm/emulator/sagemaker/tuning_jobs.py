@@ -190,20 +190,17 @@ def _check_parent(kind: str, parent: Entity, definition: JobDefinition) -> None:
             "The total number of static and tunable hyperparameters must be that of the parent tuning job "
             f"{parent.name}."
         )
-    image = "TrainingImage"
-    same = definition.members["AlgorithmSpecification"].get(image) == before.members["AlgorithmSpecification"].get(
-        image
-    )
-    if kind == "IdenticalDataAndAlgorithm" and not same:
+    image, image_before = (each.members["AlgorithmSpecification"].get("TrainingImage") for each in (definition, before))
+    if kind == "IdenticalDataAndAlgorithm" and image != image_before:
         raise invalid(f"IdenticalDataAndAlgorithm needs the training image of the parent tuning job {parent.name}.")
 
 
 def _known(call: Call, parents: list[Entity], definition: JobDefinition) -> list[Known]:
     return [
-        Known({**(child.body.get("HyperParameters") or {})}, value_of(child.body))
+        Known(values, value_of(child.body))
         for parent in parents
         for child in children_of(call.store, parent)
-        if definition.space.inside(child.body.get("HyperParameters") or {}) is not None
+        if definition.space.inside(values := child.body["HyperParameters"]) is not None
     ]
 
 

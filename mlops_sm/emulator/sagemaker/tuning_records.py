@@ -64,7 +64,6 @@ def child_request(definition: JobDefinition, name: str, values: Values) -> dict[
     return {
         "TrainingJobName": name,
         "HyperParameters": {**definition.static, **values, OBJECTIVE_HYPERPARAMETER: objective},
-        "AlgorithmSpecification": members["AlgorithmSpecification"],
         **request,
     }
 

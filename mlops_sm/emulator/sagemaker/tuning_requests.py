@@ -14,6 +14,8 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import invalid
+from mlops_sm.emulator.sagemaker.training_jobs import check_algorithm
+from mlops_sm.local.images import BUILT_IN_ALGORITHMS, repository
 from mlops_sm.local.tuning.bayesian import BayesianSearch
 from mlops_sm.local.tuning.search import GridSearch, Known, RandomSearch, Search
 from mlops_sm.local.tuning.space import Choice, Numbers, Range, Scaling, Space
@@ -26,25 +28,6 @@ MAX_EPOCHS: Final = 20_000
 """Of Hyperband (API reference, HyperbandStrategyConfig)."""
 _EPOCHS: Final = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 """Static hyperparameters that say how many epochs there are (API reference, HyperbandStrategyConfig)."""
-_ALGORITHMS: Final = (
-    "xgboost",
-    "linear-learner",
-    "factorization-machines",
-    "kmeans",
-    "knn",
-    "ntm",
-    "blazingtext",
-    "forecasting-deepar",
-    "image-classification",
-    "object-detection",
-    "seq2seq",
-    "object2vec",
-    "lda",
-    "pca",
-    "randomcutforest",
-    "ipinsights",
-)
-"""Repositories of AWS's own algorithms, which bring their metrics with them."""
 OBJECTIVE_HYPERPARAMETER: Final = "_tuning_objective_metric"
 """By which the service tells a training job its objective (developer guide, "Define Hyperparameter Ranges")."""
 _AUTOTUNED: Final = 20
@@ -188,8 +171,7 @@ def _definition(members: Mapping[str, Json], config: Mapping[str, Json], *, auto
     if objective is None:
         raise invalid("An objective metric is required: HyperParameterTuningJobObjective or TuningObjective.")
     algorithm = members["AlgorithmSpecification"]
-    if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
-        raise invalid("You must specify either AlgorithmName or TrainingImage, and not both.")
+    check_algorithm(algorithm)
     if ("ResourceConfig" in members) == ("HyperParameterTuningResourceConfig" in members):
         raise invalid("You must specify either ResourceConfig or HyperParameterTuningResourceConfig, and not both.")
     _check_metric(algorithm, objective["MetricName"])
@@ -214,9 +196,9 @@ def _definition(members: Mapping[str, Json], config: Mapping[str, Json], *, auto
 
 def _check_metric(algorithm: Mapping[str, Json], metric: str) -> None:
     defined = {each["Name"] for each in algorithm.get("MetricDefinitions") or []}
-    image = algorithm.get("TrainingImage", "")
-    repository = image.rpartition("/")[2].split(":")[0].split("@")[0].removeprefix("sagemaker-")
-    if metric not in defined and (defined or repository not in _ALGORITHMS):
+    # Algorithms of AWS bring their metrics with them; its XGBoost image, which also runs scripts, does so too.
+    name = repository(algorithm.get("TrainingImage", "")).removeprefix("sagemaker-")
+    if metric not in defined and (defined or name not in BUILT_IN_ALGORITHMS):
         raise invalid(
             "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric "
             f"definitions: {metric} is not one of {sorted(defined)}."

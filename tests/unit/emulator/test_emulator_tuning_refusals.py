@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from mlops_sm.emulator.sagemaker.tuning_requests import definitions_of
+from mlops_sm.local.images import BUILT_IN_ALGORITHMS
+
 WAIT = 'import time\nprint("loss=3.0", flush=True)\ntime.sleep(600)'
 CHOICES = {"CategoricalParameterRanges": [{"Name": "x", "Values": ["0", "1", "2", "3"]}]}
 
@@ -74,6 +77,15 @@ def test_what_the_service_refuses(operations: Any, tuning_request: Any, change: 
     code, message = operations.refused("CreateHyperParameterTuningJob", **_broken(tuning_request("bad"), change))
     assert code == "ValidationException"
     assert words in message
+
+
+@pytest.mark.parametrize("name", [*sorted(BUILT_IN_ALGORITHMS), "sagemaker-xgboost"])
+def test_an_algorithm_of_aws_brings_its_metrics(tuning_request: Any, name: str) -> None:
+    request = tuning_request("aws")
+    algorithm = request["TrainingJobDefinition"]["AlgorithmSpecification"]
+    algorithm |= {"TrainingImage": f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/{name}:1", "MetricDefinitions": []}
+    (definition,) = definitions_of(request)
+    assert definition.metric == "loss"
 
 
 def test_a_name_is_taken_once(operations: Any, tuning_request: Any, tuning_end: Any) -> None:
