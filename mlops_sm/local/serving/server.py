@@ -82,7 +82,7 @@ class Server:
             JobFailureError: It could not be started, because this machine gives no job its own /opt/ml.
         """
         copy_programs(self.folder.scratch)
-        running = Running(listen(self.folder.scratch), workers, asks=program is not None)
+        running = Running(listen(self.folder.scratch), asks=program is not None)
         argv: tuple[str, ...] = ("python3", _PROGRAM, str(workers), MODEL, script.folder, script.program)
         if program is not None:
             argv = ("python3", _FORWARD, str(workers), str(program))
@@ -117,12 +117,10 @@ class Running:
 
     Args:
         listener: Where its processes connect.
-        workers: How many of them there are to be.
         asks: Whether it has `execution_parameters`.
     """
 
-    def __init__(self, listener: socket.socket, workers: int, *, asks: bool) -> None:
-        self.workers = workers
+    def __init__(self, listener: socket.socket, *, asks: bool) -> None:
         self.asks = asks
         self._listener = listener
         self._idle: queue.LifoQueue[ServerProcess | None] = queue.LifoQueue()
