@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs
 from xml.parsers import expat
 
@@ -19,7 +19,7 @@ from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.refusals import is_s3, speech, unavailable
 from mlops_sm.emulator.service_names import folder_of, known_folders
-from mlops_sm.emulator.validation import read_request
+from mlops_sm.emulator.validation import null_member, read_request, violations
 
 _NO_XML: Final = b"<Nothing/>"
 _COMPOSED: Final = frozenset({"list", "map", "structure"})
@@ -31,11 +31,10 @@ def blame(arrival: Arrival, failure: Exception) -> AwsError:
 
     Its status is one that botocore does not retry: it would be no better the fifth time.
     """
-    folder = folder_of(arrival.service)
-    if folder not in known_folders() or arrival.operation not in service_model(folder).operation_names:
+    operation = _operation(arrival)
+    if operation is None:
         return unavailable(arrival)
-    shape = service_model(folder).operation_model(arrival.operation).input_shape
-    found = _fault(arrival, shape) if shape is not None else None
+    found = None if operation.input_shape is None else _fault(arrival, operation.input_shape)
     if found is not None:
         return found
     what = f"{type(failure).__name__}: {failure}"
@@ -48,13 +47,8 @@ def incomplete(arrival: Arrival) -> AwsError | None:
 
     botocore's clients require the same before they send. Told only for the protocols that name members plainly.
     """
-    folder = folder_of(arrival.service)
-    if not arrival.operation or folder not in known_folders():
-        return None
-    model = service_model(folder)
-    if arrival.operation not in model.operation_names:
-        return None
-    shape = model.operation_model(arrival.operation).input_shape
+    operation = _operation(arrival)
+    shape = None if operation is None else operation.input_shape
     if shape is None or not shape.required_members:
         return None
     try:
@@ -62,7 +56,7 @@ def incomplete(arrival: Arrival) -> AwsError | None:
             case "json":
                 given = _parsed(_body(arrival))
                 missing = next((name for name in shape.required_members if given.get(name) is None), None)
-                return None if missing is None else _null(missing)
+                return None if missing is None else violations([null_member("", missing)])
             case "query":
                 sent = _parameters(arrival)
                 scalars = [n for n in shape.required_members if shape.members[n].type_name not in _COMPOSED]
@@ -76,10 +70,12 @@ def incomplete(arrival: Arrival) -> AwsError | None:
     return None
 
 
-def _null(name: str) -> AwsError:
-    member = name[:1].lower() + name[1:]
-    constraint = f"Value null at '{member}' failed to satisfy constraint: Member must not be null"
-    return AwsError("ValidationException", f"1 validation error detected: {constraint}")
+def _operation(arrival: Arrival) -> Any:  # noqa: ANN401 - botocore's OperationModel
+    """The model of a request's operation; None when botocore knows no such operation."""
+    folder = folder_of(arrival.service)
+    if folder not in known_folders() or arrival.operation not in service_model(folder).operation_names:
+        return None
+    return service_model(folder).operation_model(arrival.operation)
 
 
 def _parameters(arrival: Arrival) -> set[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Final, NamedTuple
@@ -58,9 +59,19 @@ def read_request(value: Json, shape: Shape) -> dict[str, Json]:
     reader = _Reader()
     request = reader.read(value, shape, "")
     if reader.findings:
-        count = len(reader.findings)
-        raise invalid(f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(reader.findings)}")
+        raise violations(reader.findings)
     return dict(request)
+
+
+def violations(findings: Sequence[str]) -> AwsError:
+    """The error for what was found wrong."""
+    count = len(findings)
+    return invalid(f"{count} validation error{'s' if count > 1 else ''} detected: {'; '.join(findings)}")
+
+
+def null_member(path: str, name: str) -> str:
+    """The finding for a required member of what stands at a path, the empty one for the request itself."""
+    return f"Value null at '{_join(path, name)}' failed to satisfy constraint: Member must not be null"
 
 
 class _Reader:
@@ -79,7 +90,7 @@ class _Reader:
                 read = _scalar(value, shape)
                 for constraint in _checks(read, shape):
                     if constraint.broken:
-                        self._add(_shown(read), path, constraint.text)
+                        self._add(read, path, constraint.text)
                 return read
 
     def _structure(self, value: Json, shape: Shape, path: str) -> dict[str, Json]:
@@ -87,19 +98,18 @@ class _Reader:
             raise _mistyped(value, "a structure")
         read: dict[str, Json] = {}
         for name, member in shape.members.items():
-            where = _join(path, name)
             # An explicit null is the same as nothing.
             if value.get(name) is not None:
-                read[name] = self.read(value[name], member, where)
+                read[name] = self.read(value[name], member, _join(path, name))
             elif name in shape.required_members:
-                self.findings.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
+                self.findings.append(null_member(path, name))
         return read
 
     def _list(self, value: Json, shape: Shape, path: str) -> list[Json]:
         if not isinstance(value, list):
             raise _mistyped(value, "a list")
         self._size(value, shape, path)
-        self._elements(value, shape.member, f"'{_text(value)[:_MAX_SHOWN]}'", path, "Member")
+        self._elements(value, shape.member, value, path, "Member")
         if shape.member.type_name in _CONTAINERS:
             return [
                 self.read(item, shape.member, f"{path}.{number}.member") for number, item in enumerate(value, start=1)
@@ -110,14 +120,13 @@ class _Reader:
         if not isinstance(value, dict):
             raise _mistyped(value, "a map")
         self._size(value, shape, path)
-        shown = f"'{_text(value)[:_MAX_SHOWN]}'"
-        self._elements(list(value), shape.key, shown, path, "Map keys")
-        self._elements(list(value.values()), shape.value, shown, path, "Map value")
+        self._elements(list(value), shape.key, value, path, "Map keys")
+        self._elements(list(value.values()), shape.value, value, path, "Map value")
         if shape.value.type_name in _CONTAINERS:
             return {key: self.read(item, shape.value, f"{path}.{key}.member") for key, item in value.items()}
         return {key: _scalar(item, shape.value) for key, item in value.items()}
 
-    def _elements(self, items: list[Json], shape: Shape, shown: str, path: str, label: str) -> None:
+    def _elements(self, items: list[Json], shape: Shape, whole: Json, path: str, label: str) -> None:
         """One finding for all elements, which names every constraint they have."""
         if shape.type_name in _CONTAINERS:
             # What is inside an element has a path of its own; its size is told here.
@@ -126,7 +135,7 @@ class _Reader:
             checked = [_checks(_scalar(item, shape), shape) for item in items]
         if any(constraint.broken for constraints in checked for constraint in constraints):
             texts = ", ".join(constraint.text for constraint in checked[0])
-            self._add(shown, path, f"{label} must satisfy constraint: [{texts}]")
+            self._add(whole, path, f"{label} must satisfy constraint: [{texts}]")
 
     def _size(self, value: list[Json] | dict[str, Json], shape: Shape, path: str) -> None:
         if path.endswith(".member"):
@@ -134,19 +143,16 @@ class _Reader:
             return
         for constraint in _size_checks(len(value), shape):
             if constraint.broken:
-                self._add(f"'{_text(value)[:_MAX_SHOWN]}'", path, constraint.text)
+                self._add(value, path, constraint.text)
 
-    def _add(self, shown: str, path: str, constraint: str) -> None:
-        self.findings.append(f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}")
+    def _add(self, value: Json, path: str, constraint: str) -> None:
+        shown = _text(value)[:_MAX_SHOWN]
+        self.findings.append(f"Value '{shown}' at '{path}' failed to satisfy constraint: {constraint}")
 
 
 def _join(path: str, name: str) -> str:
     member = name[:1].lower() + name[1:]
     return f"{path}.{member}" if path else member
-
-
-def _shown(value: Json) -> str:
-    return f"'{_text(value)[:_MAX_SHOWN]}'"
 
 
 def _text(value: Json) -> str:

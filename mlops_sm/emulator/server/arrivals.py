@@ -109,8 +109,8 @@ def _meant(
         return _speaking_query(candidates, action, version), action
     if path.startswith(_S3_CONTROL_PATH) and "s3control" in candidates:
         candidates = ("s3control",)
-    for folder in candidates:
-        if folder in known_folders() and _is_rest(folder):
+    for folder in _known(candidates):
+        if _is_rest(folder):
             operation = rest_operation(folder, method, path, query, headers)
             if operation:
                 return folder, operation
@@ -122,8 +122,7 @@ def _targeted(prefix: str, target: str, signing_name: str) -> tuple[str, str]:
     if not signing_name:
         return _UNSIGNED_TARGETS.get(prefix, prefix.lower()), target
     candidates = folders(signing_name)
-    known = [folder for folder in candidates if folder in known_folders()]
-    fitting = [folder for folder in known if service_model(folder).metadata.get("targetPrefix") == prefix]
+    fitting = [folder for folder in _known(candidates) if service_model(folder).metadata.get("targetPrefix") == prefix]
     if fitting:
         # Some services share even that.
         named = [folder for folder in fitting if target in service_model(folder).operation_names]
@@ -141,11 +140,15 @@ def _unsigned(method: str, path: str, query: str, headers: Mapping[str, str]) ->
 
 
 def _speaking_query(candidates: tuple[str, ...], action: str, version: str) -> str:
-    known = [folder for folder in candidates if folder in known_folders()]
+    known = _known(candidates)
     dated = [folder for folder in known if service_model(folder).metadata["apiVersion"] == version]
     named = [folder for folder in dated or known if action in service_model(folder).operation_names]
     speaking = [folder for folder in known if service_model(folder).metadata["protocol"] in {"query", "ec2"}]
     return next(iter([*named, *speaking, *candidates]))
+
+
+def _known(candidates: tuple[str, ...]) -> list[str]:
+    return [folder for folder in candidates if folder in known_folders()]
 
 
 def _is_rest(folder: str) -> bool:
