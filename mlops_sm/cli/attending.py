@@ -26,7 +26,7 @@ def tell(outside: Outside, state: Path) -> int:
     server = servers.find_soon(state, outside.sleep)
     if server is None:
         return _none(outside, state)
-    said = servers.status(server) or {}
+    said = servers.status(server.url) or {}
     running = said.get("running", {})
     executions, jobs = running.get("executions"), running.get("jobs")
     uptime = max(0, round((outside.now() - server.started).total_seconds()))

@@ -6,11 +6,10 @@ import fcntl
 import os
 import sys
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from mlops_sm.errors import Problem, RefusedError
-
-FILE_NAME: Final = "lock"
+from mlops_sm.operations.servers import LOCK_NAME
 
 
 class StateLock:
@@ -26,7 +25,7 @@ class StateLock:
         Raises:
             RefusedError: E540, another process owns it; E541, it cannot be made or written to.
         """
-        path = state / FILE_NAME
+        path = state / LOCK_NAME
         try:
             state.mkdir(parents=True, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -22,6 +22,9 @@ LOCK_NAME: Final = "lock"
 """Held by whoever owns the state directory, with its process id and command in it."""
 PATIENCE: Final = 30.0
 """Seconds for a server to be there once it has taken the state directory, or to be gone once it was told to end."""
+STATUS: Final = "/_mlops_sm/status"
+"""Where a server says who it is."""
+_LONGEST_STATUS: Final = 64 * 1024
 _ANSWER: Final = 3.0
 """Seconds for a server on this machine to say that it is there."""
 _LOOK_AROUND: Final = 0.1
@@ -68,7 +71,7 @@ def find(state: Path) -> Server | None:
     server = _announced(state)
     if server is None:
         return None
-    said = status(server)
+    said = status(server.url)
     if said is not None:
         ours = said.get("pid") == server.pid and Path(str(said.get("state"))).resolve() == state.resolve()
         return server if ours else None
@@ -90,14 +93,14 @@ def on_its_way(state: Path) -> bool:
     return _COMMAND.search(holder(state)) is not None
 
 
-def status(server: Server) -> Mapping[str, Any] | None:
-    """What a server says of itself; None when nobody, or nobody of ours, answers."""
-    place = urlsplit(server.url)
+def status(url: str) -> Mapping[str, Any] | None:
+    """What a server says of itself; None when nobody, or nobody of ours, answers there."""
+    place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_ANSWER)
     try:
-        connection.request("GET", "/_mlops_sm/status")
+        connection.request("GET", STATUS)
         answer = connection.getresponse()
-        said = json.loads(answer.read())
+        said = json.loads(answer.read(_LONGEST_STATUS))
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:

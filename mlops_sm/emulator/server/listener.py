@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import http.client
-import json
 import logging
 import socket
 import threading
@@ -13,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.operations import servers
 
 if TYPE_CHECKING:
     from waitress.server import TcpWSGIServer
@@ -30,9 +29,6 @@ _CONNECTIONS: Final = 500
 _IDLE_SECONDS: Final = 600
 _OF_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what this process itself calls them
 _LOOK_AROUND: Final = 0.01
-_PATIENCE: Final = 1.0
-"""Seconds for whoever has a port to say who it is."""
-_LONGEST_STATUS: Final = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
@@ -59,8 +55,7 @@ class HttpServer:
         except (OSError, OverflowError) as error:
             raise RefusedError(_cannot_listen(host, port, error)) from error
         self.port: int = self._socket.getsockname()[1]
-        name = _OF_ANY.get(host, host)
-        self.url = f"http://[{name}]:{self.port}" if ":" in name else f"http://{name}:{self.port}"
+        self.url = _url(host, self.port)
         self._server: TcpWSGIServer | None = None
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(make,), name=f"server {self.url}", daemon=True)
@@ -161,16 +156,16 @@ def _close_all(server: TcpWSGIServer) -> None:
     wasyncore.close_all(server._map)
 
 
+def _url(host: str, port: int) -> str:
+    name = _OF_ANY.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 def _who_listens(host: str, port: int) -> str:
-    connection = http.client.HTTPConnection(_OF_ANY.get(host, host), port, timeout=_PATIENCE)
-    try:
-        connection.request("GET", "/_mlops_sm/status")
-        said = json.loads(connection.getresponse().read(_LONGEST_STATUS))
-        return f"the local account of {said['state']} (process {said['pid']})"
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+    said = servers.status(_url(host, port)) or {}
+    if not {"state", "pid"} <= said.keys():
         return "another process"
-    finally:
-        connection.close()
+    return f"the local account of {said['state']} (process {said['pid']})"
 
 
 def _cannot_listen(host: str, port: int, error: OSError | OverflowError) -> Problem:
