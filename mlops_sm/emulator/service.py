@@ -94,11 +94,6 @@ class Call:
 Operation = Callable[[Call], Mapping[str, Json]]
 
 
-def plain_name(value: str, kind: Kind) -> str:
-    """The name in a member that takes a name or an ARN."""
-    return value.split(f":{kind}/", 1)[-1] if value.startswith("arn:") else value
-
-
 def find(call: Call, kind: Kind, value: str, missing: Callable[[str], AwsError]) -> Entity:
     """The entity that a name or an ARN names.
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.pages import Listing, list_page
+from mlops_sm.emulator.sagemaker.packages import package_of
 from mlops_sm.emulator.sagemaker.tags import tag_new
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
@@ -51,7 +52,7 @@ def _check_container(call: Call, container: Mapping[str, Json]) -> None:
         if "Image" not in container:
             raise invalid("A container needs an Image or a ModelPackageName.")
         return
-    find(call, Kind.MODEL_PACKAGE, package, lambda arn: invalid(f"ModelPackage {arn} does not exist."))
+    package_of(call, package)
 
 
 def _check_hostnames(containers: Sequence[Mapping[str, Json]]) -> None:
@@ -66,14 +67,23 @@ def _check_hostnames(containers: Sequence[Mapping[str, Json]]) -> None:
 
 def describe_model(call: Call) -> dict[str, Json]:
     """A model as it was created."""
-    entity = find(call, Kind.MODEL, call.request["ModelName"], _missing)
+    entity = model_of(call)
     return {**entity.body, "ModelArn": entity.arn, "CreationTime": entity.created}
 
 
 def delete_model(call: Call) -> dict[str, Json]:
     """Forget a model; its artifacts stay where they are."""
-    call.store.delete(find(call, Kind.MODEL, call.request["ModelName"], _missing))
+    call.store.delete(model_of(call))
     return {}
+
+
+def model_of(call: Call) -> Entity:
+    """The model of the request.
+
+    Raises:
+        AwsError: ValidationException, there is none.
+    """
+    return find(call, Kind.MODEL, call.request["ModelName"], lambda arn: invalid(f'Could not find model "{arn}".'))
 
 
 def list_models(call: Call) -> dict[str, Json]:
@@ -83,10 +93,6 @@ def list_models(call: Call) -> dict[str, Json]:
 
 def _summary(entity: Entity) -> dict[str, Json]:
     return {"ModelName": entity.name, "ModelArn": entity.arn, "CreationTime": entity.created}
-
-
-def _missing(arn: str) -> AwsError:
-    return invalid(f'Could not find model "{arn}".')
 
 
 _LISTING: Final = Listing(kind=Kind.MODEL, member="Models", summary=_summary, descending=True)

@@ -12,7 +12,7 @@ from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.sagemaker.package_groups import LAST_VERSION, group_of
 from mlops_sm.emulator.sagemaker.tags import tag_new
-from mlops_sm.emulator.service import Call, Operation, find, once, plain_name
+from mlops_sm.emulator.service import Call, Operation, find, once
 from mlops_sm.emulator.store import Condition, Entity, Kind
 
 _PENDING: Final = "PendingManualApproval"
@@ -96,7 +96,7 @@ def _add(call: Call) -> Entity:
 
 def describe_model_package(call: Call) -> dict[str, Json]:
     """A package, by ARN, by name, or as ``group/version``."""
-    entity = _package(call, call.request["ModelPackageName"])
+    entity = package_of(call, call.request["ModelPackageName"])
     described = {
         **entity.body,
         "ModelPackageArn": entity.arn,
@@ -121,7 +121,7 @@ def batch_describe_model_package(call: Call) -> dict[str, Json]:
         if entity is not None and entity.kind is Kind.MODEL_PACKAGE and entity.parent:
             found[arn] = {"InferenceSpecification": {}, **_summary(entity)}
         else:
-            errors[arn] = {"ErrorCode": "ValidationException", "ErrorResponse": f"ModelPackage {arn} does not exist."}
+            errors[arn] = {"ErrorCode": "ValidationException", "ErrorResponse": _missing(arn)}
     return {"ModelPackageSummaries": found, "BatchDescribeModelPackageErrorMap": errors or None}
 
 
@@ -150,7 +150,7 @@ def update_model_package(call: Call) -> dict[str, Json]:
     _check_card(request.get(_CARD))
 
     def update() -> dict[str, Json]:
-        entity = _package(call, request["ModelPackageArn"])
+        entity = package_of(call, request["ModelPackageArn"])
         changes: dict[str, Json] = {name: request[name] for name in _REPLACED if name in request}
         changes[_PROPERTIES] = _properties(entity, request) or None
         if _CARD in request:
@@ -169,16 +169,23 @@ def update_model_package(call: Call) -> dict[str, Json]:
 def delete_model_package(call: Call) -> dict[str, Json]:
     """Forget a package; its version's number is not given again."""
     with call.store.transaction():
-        package = _package(call, call.request["ModelPackageName"])
+        package = package_of(call, call.request["ModelPackageName"])
         call.store.delete(package)
         call.store.forget_tokens(package.arn)
     return {}
 
 
-def _package(call: Call, value: str) -> Entity:
-    name = plain_name(value, Kind.MODEL_PACKAGE)
-    arn = value if value.startswith("arn:") else call.scope.arn(Kind.MODEL_PACKAGE, name)
-    return find(call, Kind.MODEL_PACKAGE, arn, lambda missing: invalid(f"ModelPackage {missing} does not exist."))
+def package_of(call: Call, value: str) -> Entity:
+    """The package of a name or ARN, a version's as ``group/version``.
+
+    Raises:
+        AwsError: ValidationException, there is none.
+    """
+    return find(call, Kind.MODEL_PACKAGE, value, lambda arn: invalid(_missing(arn)))
+
+
+def _missing(arn: str) -> str:
+    return f"ModelPackage {arn} does not exist."
 
 
 def _properties(entity: Entity, request: Mapping[str, Json]) -> dict[str, Json]:

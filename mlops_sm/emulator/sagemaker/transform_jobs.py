@@ -8,10 +8,12 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.definition.kinds import StepKind
-from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.sagemaker.jobs import check_job, start_job, stop_job
+from mlops_sm.emulator.sagemaker.models import model_of
+from mlops_sm.emulator.sagemaker.packages import package_of
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.batch.association import format_of
@@ -30,7 +32,7 @@ def create_transform_job(call: Call) -> dict[str, Json]:
     """Start a transform job on a model as it is now."""
     name, now = call.request["TransformJobName"], call.now()
     members = call.members()
-    model = find(call, Kind.MODEL, members["ModelName"], lambda arn: invalid(f'Could not find model "{arn}".'))
+    model = model_of(call)
     _check_sizes(members)
     _check_processing(members)
     check_job(call, StepKind.TRANSFORM, name, members)
@@ -119,7 +121,7 @@ def _resolved(call: Call, container: dict[str, Json]) -> dict[str, Json]:
     package = container.get("ModelPackageName")
     if package is None:
         return container
-    found = find(call, Kind.MODEL_PACKAGE, package, lambda arn: invalid(f"ModelPackage {arn} does not exist."))
+    found = package_of(call, package)
     kept = (found.body.get("InferenceSpecification") or {}).get("Containers") or []
     if len(kept) != 1:
         raise invalid(f"ModelPackage {found.arn} has {len(kept)} containers: one is needed to transform with it.")
@@ -129,11 +131,7 @@ def _resolved(call: Call, container: dict[str, Json]) -> dict[str, Json]:
 
 def _job(call: Call) -> Entity:
     name = call.request["TransformJobName"]
-    return find(call, Kind.TRANSFORM_JOB, name, lambda _: _missing(name))
-
-
-def _missing(name: str) -> AwsError:
-    return invalid(f"Could not find requested job with name: {name}")
+    return find(call, Kind.TRANSFORM_JOB, name, lambda _: invalid(f"Could not find requested job with name: {name}"))
 
 
 def _summary(entity: Entity) -> dict[str, Json]:
