@@ -68,7 +68,7 @@ def main(role: str, bucket: str, scratch: Path) -> int:
     found = {
         "sdk": sagemaker.__version__,
         "statuses": sorted(set(frame["TrainingJobStatus"])),
-        "kinds": sorted({kind.strip('"') for kind in frame["kind"]} | {"good"}),
+        "kinds": sorted({kind.strip('"') for kind in frame["kind"]}),
         "best": tuner.best_training_job() == frame.sort_values("FinalObjectiveValue").iloc[-1]["TrainingJobName"],
         "overall": described["OverallBestTrainingJob"]["TuningJobName"]
         in {tuner.latest_tuning_job.name, warm.latest_tuning_job.name},

@@ -165,5 +165,5 @@ def test_a_pipeline_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
 def test_tuning_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
     result = last_json(run(str(SDK_V2), str(CLIENTS / "sdk_v2_tuner.py"), role, BUCKET, str(tmp_path)))
     assert result.pop("sdk").startswith("2.")
-    assert set(result.pop("kinds")) <= {"good", "bad"}
+    assert result.pop("kinds") in (["bad"], ["bad", "good"], ["good"])
     assert result == {"statuses": ["Completed"], "best": True, "overall": True}
