@@ -11,7 +11,7 @@ from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import ACTIVE, STOPPING, JobFamily
 from mlops_sm.emulator.sagemaker.tags import tag_new
-from mlops_sm.emulator.service import Call
+from mlops_sm.emulator.service import Call, modelled
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.jobs import JobOutcome
 
@@ -91,27 +91,34 @@ def stop_job(call: Call, read: Callable[[], Entity], stopping: Callable[[Entity]
     """
     with call.store.transaction():
         entity = read()
-        if entity.status not in ACTIVE:
-            noun = _noun(entity.kind)
-            raise invalid(f"The request was rejected because the {noun} is in status {entity.status}.")
+        check_active(entity)
         if entity.status != STOPPING:
             call.store.save(stopping(entity).with_body({}, modified=call.now(), status=STOPPING))
     call.service.jobs.request_stop(entity.arn)
+
+
+def check_active(job: Entity) -> None:
+    """Refuse a request that only a job takes that has not ended.
+
+    Raises:
+        AwsError: ValidationException.
+    """
+    if job.status not in ACTIVE:
+        raise invalid(f"The request was rejected because the {_noun(job.kind)} is in status {job.status}.")
 
 
 def delete_job(call: Call, read: Callable[[], Entity]) -> None:
     """Forget a job that has ended; its name may be used again.
 
     Raises:
-        AwsError: There is no such job; ResourceInUse, it has not ended (API reference, DeleteTrainingJob: only jobs in
-            a terminal state can be deleted).
+        AwsError: There is no such job; ResourceInUse, if the operation has it, when the job has not ended (API
+            reference, DeleteTrainingJob: only jobs in a terminal state can be deleted).
     """
     with call.store.transaction():
         entity = read()
         if entity.status in ACTIVE:
-            raise AwsError(
-                "ResourceInUse", f"The {_noun(entity.kind)} {entity.name} is in status {entity.status}: stop it first."
-            )
+            what = f"The {_noun(entity.kind)} {entity.name} is in status {entity.status}: stop it first."
+            raise modelled(call, "ResourceInUse", what)
         call.store.delete(entity)
 
 

@@ -10,9 +10,9 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.errors import invalid
-from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS, JobFamily
+from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
-from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_job, delete_job, start_job, stop_job
+from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_active, check_job, delete_job, start_job, stop_job
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.jobs import JobOutcome, run_training
@@ -117,8 +117,7 @@ def update_training_job(call: Call) -> dict[str, Json]:
     """
     with call.store.transaction():
         entity = _job(call)
-        if entity.status not in ACTIVE:
-            raise invalid(f"The request was rejected because the training job is in status {entity.status}.")
+        check_active(entity)
         changes: dict[str, Json] = {
             member: {**(entity.body.get(member) or {}), **call.request[member]}
             for member in ("ProfilerConfig", "ResourceConfig", "RemoteDebugConfig")

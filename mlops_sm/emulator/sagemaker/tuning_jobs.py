@@ -11,7 +11,7 @@ from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS
 from mlops_sm.emulator.pages import Listing, list_page, make_token, read_token
 from mlops_sm.emulator.sagemaker import training_jobs
-from mlops_sm.emulator.sagemaker.jobs import start_job, stop_job
+from mlops_sm.emulator.sagemaker.jobs import delete_job, start_job, stop_job
 from mlops_sm.emulator.sagemaker.tuning_records import (
     NO_COUNTS,
     NO_OBJECTIVES,
@@ -128,11 +128,7 @@ def stop_tuning_job(call: Call) -> dict[str, Json]:
 
 def delete_tuning_job(call: Call) -> dict[str, Json]:
     """Forget a tuning job that has ended; its training jobs stay (API reference, DeleteHyperParameterTuningJob)."""
-    with call.store.transaction():
-        entity = _job(call)
-        if entity.status in ACTIVE:
-            raise invalid(f"The tuning job {entity.name} is in status {entity.status}: stop it first.")
-        call.store.delete(entity)
+    delete_job(call, lambda: _job(call))
     return {}
 
 
