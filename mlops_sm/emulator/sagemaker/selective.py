@@ -57,7 +57,8 @@ def check_selection(call: Call, pipeline: Entity, definition: Definition) -> Sel
         raise invalid(f"{_SOURCE}: {source} is not an execution of pipeline {pipeline.name}.")
     if execution.status not in _SOURCES:
         raise invalid(f"{_SOURCE}: {source} is in status {execution.status}; it should be {' or '.join(_SOURCES)}.")
-    missing = [name for name in inputs if name not in _succeeded(call, source)]
+    succeeded = _succeeded(call, source)
+    missing = [name for name in inputs if name not in succeeded]
     if missing:
         raise invalid(
             f"{_SOURCE}: the selected steps depend on steps that did not succeed in {source}: {', '.join(missing)}."
