@@ -59,11 +59,9 @@ def recall(step: Step, metadata: Mapping[str, Json], control: ControlPlane) -> S
         case StepKind.CONDITION if "Condition" in metadata:
             verdict = metadata["Condition"]["Outcome"] == "True"
             return Succeeded({"Outcome": str(verdict)}, verdict)
-        case StepKind.CALLBACK if "Callback" in metadata:
-            outputs = {each["Name"]: each["Value"] for each in metadata["Callback"].get("OutputParameters") or []}
-            return Succeeded(callback_properties(step.raw.get("OutputParameters") or [], outputs))
-        case StepKind.LAMBDA if "Lambda" in metadata:
-            outputs = {each["Name"]: each["Value"] for each in metadata["Lambda"].get("OutputParameters") or []}
+        case StepKind.CALLBACK | StepKind.LAMBDA if step.kind.value in metadata:
+            given = metadata[step.kind.value].get("OutputParameters") or []
+            outputs = {each["Name"]: each["Value"] for each in given}
             return Succeeded(callback_properties(step.raw.get("OutputParameters") or [], outputs))
         case StepKind.QUALITY_CHECK | StepKind.CLARIFY_CHECK if step.kind.value in metadata:
             return Succeeded(check_properties(metadata[step.kind.value]))
