@@ -20,7 +20,7 @@ from mlops_sm.emulator.sagemaker.records import (
     record_of,
     records_below,
 )
-from mlops_sm.emulator.sagemaker.records_lists import list_records
+from mlops_sm.emulator.sagemaker.records_lists import every, list_records
 from mlops_sm.emulator.service import Call, Operation, modelled
 from mlops_sm.emulator.store import Entity
 
@@ -105,8 +105,7 @@ def list_model_card_versions(call: Call) -> dict[str, Json]:
         (version, {**describe_record(CARDS, version), "ModelCardArn": card.arn})
         for version in records_below(call, _VERSIONS, card.body["ModelCardName"])
     )
-    filters = {"ModelCardName": lambda _members, _name: True}
-    return list_records(call, rows, filters, sort="Version", descending=True)
+    return list_records(call, rows, {"ModelCardName": every}, sort="Version", descending=True)
 
 
 def _card(call: Call) -> Entity:

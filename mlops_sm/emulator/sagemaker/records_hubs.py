@@ -16,7 +16,7 @@ from mlops_sm.emulator.sagemaker.records import (
     new_record,
     records_below,
 )
-from mlops_sm.emulator.sagemaker.records_lists import Filter, Row, list_records
+from mlops_sm.emulator.sagemaker.records_lists import Filter, Row, every, list_records
 from mlops_sm.emulator.service import Call, Operation, modelled
 from mlops_sm.emulator.store import Entity
 
@@ -153,14 +153,9 @@ def _after(content: Entity) -> str:
     return f"{major}.{minor}.{patch + 1}"
 
 
-def _same(_members: Mapping[str, Json], _value: Json) -> bool:
-    return True
-
-
 _FILTERS: Final[Mapping[str, Filter]] = {
-    # Of the hub and the content the caller has picked already.
-    "HubName": _same,
-    "HubContentName": _same,
+    "HubName": every,
+    "HubContentName": every,
     "NameContains": lambda members, value: value in members["HubContentName"],
     "MinVersion": lambda members, value: _parts(members["HubContentVersion"]) >= _parts(value),
     "MaxSchemaVersion": lambda members, value: _parts(members["DocumentSchemaVersion"]) <= _parts(value),

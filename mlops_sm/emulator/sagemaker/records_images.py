@@ -13,12 +13,13 @@ from mlops_sm.emulator.sagemaker.records import (
     IN_USE,
     NOT_FOUND,
     Family,
+    describe_record,
     find_record,
     members_given,
     new_record,
     records_below,
 )
-from mlops_sm.emulator.sagemaker.records_lists import PAGE, list_records
+from mlops_sm.emulator.sagemaker.records_lists import PAGE, every, list_records
 from mlops_sm.emulator.service import Call, Operation, modelled, once
 from mlops_sm.emulator.store import Entity
 
@@ -77,8 +78,7 @@ def create_image_version(call: Call) -> dict[str, Json]:
 
 def describe_image_version(call: Call) -> dict[str, Json]:
     """A version by number or alias; the latest when the request names none."""
-    version = _version(call)
-    return _described(version)
+    return describe_record(_VERSION, _version(call))
 
 
 def update_image_version(call: Call) -> dict[str, Json]:
@@ -107,8 +107,8 @@ def delete_image_version(call: Call) -> dict[str, Json]:
 def list_image_versions(call: Call) -> dict[str, Json]:
     """One page of an image's versions."""
     image = find_record(call, IMAGES)
-    rows = ((version, _described(version)) for version in _versions(call, image))
-    return list_records(call, rows, {"ImageName": lambda _members, _name: True}, descending=True)
+    rows = ((version, describe_record(_VERSION, version)) for version in _versions(call, image))
+    return list_records(call, rows, {"ImageName": every}, descending=True)
 
 
 def list_aliases(call: Call) -> dict[str, Json]:
@@ -152,15 +152,6 @@ def _refuse_taken(call: Call, image: Entity, aliases: list[str]) -> None:
     for alias in aliases:
         if alias in taken:
             raise modelled(call, IN_USE, f"The alias {alias} is already used by a version of {image.arn}.")
-
-
-def _described(version: Entity) -> dict[str, Json]:
-    return {
-        **version.body,
-        "ImageVersionArn": version.arn,
-        "CreationTime": version.created,
-        "LastModifiedTime": version.modified,
-    }
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
