@@ -17,7 +17,7 @@ from mlops_sm.emulator.sagemaker.lineage import add_entity, entity_arn, group_ar
 from mlops_sm.emulator.sagemaker.lineage_graph import Graph
 from mlops_sm.emulator.sagemaker.metrics import Metrics
 from mlops_sm.emulator.service import Call, Operation
-from mlops_sm.emulator.store import Condition, Entity, Kind, Scope, Store
+from mlops_sm.emulator.store import Condition, Entity, Kind, Scope
 
 _REPLACED: Final = ("DisplayName", "Status", "StartTime", "EndTime")
 _MERGED: Final[Mapping[str, int]] = {"Parameters": 300, "InputArtifacts": 60, "OutputArtifacts": 60}
@@ -52,18 +52,14 @@ def create_trial_component(call: Call) -> dict[str, Json]:
 
 def describe_trial_component(call: Call) -> dict[str, Json]:
     """A component with statistics of its metrics."""
-    return component_described(call.store, component_of(call, call.request["TrialComponentName"]))
-
-
-def component_described(store: Store, entity: Entity) -> dict[str, Json]:
-    """A component as Describe and Search show it."""
+    entity = component_of(call, call.request["TrialComponentName"])
     return {
         **entity.body,
         **timed(entity),
         "TrialComponentArn": entity.arn,
         "CreatedBy": {},
         "LastModifiedBy": {},
-        "Metrics": Metrics(store.database).summaries(entity.arn),
+        "Metrics": Metrics(call.store.database).summaries(entity.arn),
         "LineageGroupArn": group_arn(entity.scope),
         "Sources": [entity.body["Source"]] if "Source" in entity.body else None,
     }

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.emulator.sagemaker.experiments_components import component_described, component_summary
-from mlops_sm.emulator.sagemaker.lineage import timed
+from mlops_sm.emulator.sagemaker.experiments_components import component_summary
+from mlops_sm.emulator.sagemaker.lineage import group_arn, timed
 from mlops_sm.emulator.sagemaker.lineage_graph import Graph
+from mlops_sm.emulator.sagemaker.metrics import Metrics
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 
 
@@ -108,17 +109,14 @@ def _trial(store: Store, entity: Entity) -> Iterable[Found]:
 
 
 def _component(store: Store, entity: Entity) -> Iterable[Found]:
-    def described(name: str) -> Callable[[], Json]:
-        return lambda: component_described(store, entity)[name]
-
     later: dict[str, Callable[[], Json]] = {
         **_tags(store, entity),
-        "Metrics": described("Metrics"),
-        "LineageGroupArn": described("LineageGroupArn"),
+        "Metrics": lambda: Metrics(store.database).summaries(entity.arn),
         "Parents": lambda: _parents(store, entity),
         "SourceDetail": lambda: _source(store, entity),
     }
-    return (Found(entity, {**entity.body, **timed(entity), "TrialComponentArn": entity.arn}, later),)
+    own = {"TrialComponentArn": entity.arn, "LineageGroupArn": group_arn(entity.scope)}
+    return (Found(entity, {**entity.body, **timed(entity), **own}, later),)
 
 
 def _parents(store: Store, component: Entity) -> Json:
@@ -132,11 +130,6 @@ def _source(store: Store, component: Entity) -> Json:
         return None
     (found,) = _JOBS[job.kind][1](store, job)
     return {"SourceArn": job.arn, _JOBS[job.kind][0]: found.members()}
-
-
-def _package(store: Store, entity: Entity) -> Iterable[Found]:
-    members = {**entity.body, **timed(entity), "ModelPackageArn": entity.arn}
-    return (Found(entity, members, _tags(store, entity)),)
 
 
 def _execution(_store: Store, entity: Entity) -> Iterable[Found]:
@@ -189,7 +182,9 @@ RESOURCES: Final[Mapping[str, Resource | None]] = {
     "Pipeline": Resource(member="Pipeline", kind=Kind.PIPELINE, project=_plain("Pipeline")),
     "PipelineExecution": Resource(member="PipelineExecution", kind=Kind.EXECUTION, project=_execution),
     "PipelineVersion": Resource(member="PipelineVersion", kind=Kind.PIPELINE_VERSION, project=_version),
-    "ModelPackage": Resource(member="ModelPackage", kind=Kind.MODEL_PACKAGE, project=_package),
+    "ModelPackage": Resource(
+        member="ModelPackage", kind=Kind.MODEL_PACKAGE, project=_plain("ModelPackage", named=False)
+    ),
     "ModelPackageGroup": Resource(
         member="ModelPackageGroup", kind=Kind.MODEL_PACKAGE_GROUP, project=_plain("ModelPackageGroup")
     ),
