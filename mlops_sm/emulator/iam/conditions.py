@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +41,7 @@ def _holds(operator: str, wanted: Values, given: Values | None) -> bool:
     for_all, for_any = name.startswith(_FOR_ALL), name.startswith(_FOR_ANY)
     name = name.removeprefix(_FOR_ALL).removeprefix(_FOR_ANY)
     if name == "Null":
-        return (given is None) == (wanted[0].lower() == "true")
+        return (given is None) == any(text.lower() == "true" for text in wanted)
     optional = name.endswith(_IF_EXISTS)
     name = name.removesuffix(_IF_EXISTS)
     negated = name in _NEGATED
@@ -84,7 +83,7 @@ def _dates(compare: Callable[[datetime, datetime], bool]) -> Callable[[str, str]
     def test(value: str, text: str) -> bool:
         try:
             return compare(_moment(value), _moment(text))
-        except ValueError:
+        except (ValueError, OverflowError):
             return False
 
     return test
@@ -107,7 +106,7 @@ def _address(value: str, text: str) -> bool:
 def _binary(value: str, text: str) -> bool:
     try:
         return base64.b64decode(value, validate=True) == base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
 
 

@@ -106,11 +106,18 @@ def statements(document: str) -> list[dict[str, Any]]:
     Raises:
         ValueError: It is not a policy.
     """
-    policy = json.loads(document)
+    try:
+        policy = json.loads(document)
+    except RecursionError as error:
+        raise ValueError("a policy is nested too deeply") from error
     found = policy.get("Statement") if isinstance(policy, dict) else None
     listed = [found] if isinstance(found, dict) else found
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
         raise ValueError("a policy needs a Statement")
+    for statement in listed:
+        conditions = statement.get("Condition", {})
+        if not isinstance(conditions, dict) or not all(isinstance(keys, dict) for keys in conditions.values()):
+            raise ValueError("a Condition needs an operator, and that a key with its values")
     return listed
 
 
@@ -162,7 +169,7 @@ def _conditions(statement: Mapping[str, Any], context: Context) -> dict[str, dic
             key: [_VARIABLE.sub(lambda match: _value(match[1], context), text) for text in texts(_plain(values))]
             for key, values in keys.items()
         }
-        for operator, keys in (statement.get("Condition") or {}).items()
+        for operator, keys in statement.get("Condition", {}).items()
     }
 
 

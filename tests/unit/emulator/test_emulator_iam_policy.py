@@ -97,7 +97,10 @@ def test_not_action_and_not_resource() -> None:
         ("ForAllValues:StringEquals", ["a", "b"], ["a", "c"], False),
         ("ForAllValues:StringEquals", ["a", "b"], ["a", "b"], True),
         ("ForAnyValue:StringEquals", ["a", "b"], ["a", "c"], True),
+        ("BinaryEquals", "YWI=", ["\u00e9"], False),
+        ("DateLessThan", "9" * 30, ["1750000000"], False),
         ("Null", "true", ["x"], False),
+        ("Null", [], ["x"], True),
     ],
 )
 def test_conditions(operator: str, value: Any, given_values: list[str], expected: bool) -> None:
@@ -135,6 +138,14 @@ def test_unknown_operators_and_documents_are_refused() -> None:
         ask([policy(allow("*", Condition={"StringIs": {"a": "b"}}))], "s3:GetObject", a=["b"])
     with pytest.raises(ValueError, match="needs a Statement"):
         ask([Policy("p", "IAM Policy", "{}")], "s3:GetObject")
+    with pytest.raises(ValueError, match="nested too deeply"):
+        ask([Policy("p", "IAM Policy", "[" * 100_000)], "s3:GetObject")
+
+
+@pytest.mark.parametrize("condition", [[], "a", {"StringEquals": 5}, {"StringEquals": ["a"]}])
+def test_conditions_of_another_shape_are_refused(condition: Any) -> None:
+    with pytest.raises(ValueError, match="a Condition needs an operator"):
+        ask([policy(allow("*", Condition=condition))], "s3:GetObject")
 
 
 @given(st.text("abc*?", max_size=6), st.text("abc", max_size=6))
