@@ -42,7 +42,7 @@ def answer(model: ServiceModel, operation: str, body: bytes, perform: Callable[[
     """
     try:
         shapes = model.operation_model(operation)
-        request = read_request(_parse(body), shapes.input_shape)
+        request = read_request(read_json(body), shapes.input_shape)
         result = perform(request)
         # An operation without output answers with an empty body.
         content = b"" if shapes.output_shape is None else _dump(render(result or {}, shapes.output_shape))
@@ -96,7 +96,12 @@ def render(value: Json, shape: Shape) -> Json:
             return value
 
 
-def _parse(body: bytes) -> Json:
+def read_json(body: bytes) -> Json:
+    """What a request's body says; one without a body asks for nothing.
+
+    Raises:
+        AwsError: SerializationException, it is not JSON.
+    """
     if not body.strip():
         return {}
     try:

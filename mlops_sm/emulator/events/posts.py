@@ -29,8 +29,12 @@ _OPENER: Final = build_opener(ProxyHandler({}), _NoRedirect())
 
 
 def leads_here(url: str) -> bool:
-    """Whether a URL leads to this machine."""
-    return is_loopback(urlsplit(url).hostname or "")
+    """Whether it is a URL of HTTP that leads to this machine."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and is_loopback(parts.hostname or "")
+    except ValueError:
+        return False
 
 
 def post(letter: Post) -> None:
@@ -39,7 +43,7 @@ def post(letter: Post) -> None:
     Raises:
         UndeliveredError: Its URL leads elsewhere, nobody answers, or the answer is an error.
     """
-    if urlsplit(letter.url).scheme not in {"http", "https"} or not leads_here(letter.url):
+    if not leads_here(letter.url):
         raise UndeliveredError(
             "INVALID_PARAMETER", f"{letter.url}: the local account calls HTTP endpoints on this machine only."
         )

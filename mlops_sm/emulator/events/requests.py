@@ -15,7 +15,7 @@ from mlops_sm.emulator.events import patterns
 from mlops_sm.emulator.events.envelope import envelope
 from mlops_sm.emulator.events.letters import BusEvent, Letter
 from mlops_sm.emulator.events.posts import leads_here
-from mlops_sm.emulator.protocol import Answer, answer, refuse
+from mlops_sm.emulator.protocol import Answer, answer, read_json, refuse
 from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.store import Scope
 
@@ -108,14 +108,11 @@ def _test_event_pattern(request: Mapping[str, Json]) -> dict[str, Json]:
 
 def _check_pattern(arrival: Arrival) -> Answer | None:
     try:
-        request = json.loads(arrival.read())
+        request = read_json(arrival.read())
         if isinstance(request, dict) and isinstance(request.get("EventPattern"), str):
             patterns.parse(request["EventPattern"])
     except AwsError as error:
         return refuse(error)
-    except ValueError:
-        # Whoever answers says so.
-        return None
     return None
 
 

@@ -19,7 +19,7 @@ from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.events.letters import Invocation, Letter
 from mlops_sm.emulator.functions.calls import FunctionCalls, Named, named
-from mlops_sm.emulator.protocol import Answer, refuse
+from mlops_sm.emulator.protocol import Answer, read_json, refuse
 from mlops_sm.emulator.store import Scope
 from mlops_sm.local.functions_code import BadCodeError, TooBigError, check_code
 
@@ -147,11 +147,8 @@ def _payload(body: bytes, limit: int) -> str:
 
 
 def _body(arrival: Arrival) -> dict[str, Json]:
-    """The request's members; none when it is not JSON, which moto says then."""
-    try:
-        request = json.loads(arrival.read())
-    except ValueError:
-        return {}
+    """The request's members; none when it is no structure, which moto says then."""
+    request = read_json(arrival.read())
     return request if isinstance(request, dict) else {}
 
 

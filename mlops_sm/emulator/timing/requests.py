@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
@@ -10,7 +9,7 @@ from urllib.parse import unquote
 from mlops_sm.checks.service import service_model
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.errors import AwsError
-from mlops_sm.emulator.protocol import Answer
+from mlops_sm.emulator.protocol import Answer, read_json
 from mlops_sm.emulator.refusals import refusal
 from mlops_sm.emulator.service_names import folder_of
 from mlops_sm.emulator.validation import read_request
@@ -42,10 +41,10 @@ def check(arrival: Arrival) -> Answer | None:
     shape = service_model(folder_of(arrival.service)).operation_model(arrival.operation).input_shape
     in_path = {"Name": unquote(arrival.path.split("?")[0].rsplit("/", 1)[-1])} if arrival.service == "scheduler" else {}
     try:
-        body = json.loads(arrival.read() or b"{}")
+        body = read_json(arrival.read())
         read_request({**body, **in_path} if isinstance(body, dict) else body, shape)
-    except (ValueError, RecursionError) as error:
-        return refusal(arrival, AwsError("SerializationException", f"The request's body is not JSON: {error}"))
+    except RecursionError:
+        return refusal(arrival, AwsError("SerializationException", "The request's body is nested too deeply"))
     except AwsError as error:
         if arrival.service == "cloudwatch" and error.code == "ValidationException":
             # CloudWatch's word for it.

@@ -81,6 +81,8 @@ def test_functions_and_events_over_http(account: Any) -> None:
     topic = sns.create_topic(Name="t")["TopicArn"]
     with pytest.raises(ClientError, match="not on this machine"):
         sns.subscribe(TopicArn=topic, Protocol="http", Endpoint="http://example.com/")
+    with pytest.raises(ClientError, match="not on this machine"):
+        sns.subscribe(TopicArn=topic, Protocol="http", Endpoint="http://[nowhere")
 
 
 def test_operations_are_known_though_a_client_of_this_process_has_changed_the_model(account: Any) -> None:

@@ -104,6 +104,15 @@ def test_a_body_that_is_not_the_shapes_json(wire: Wire, body: bytes) -> None:
     assert (said.status, code(said)) == (400, "SerializationException")
 
 
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 200_000], ids=range(3))
+def test_another_services_body_that_is_no_json(wire: Wire, body: bytes) -> None:
+    archive = wire.signed("events", body, X_Amz_Target="AWSEvents.CreateArchive", Content_Type=JSON)
+    assert (archive.status, code(archive)) == (400, "SerializationException")
+    for path in ("/2015-03-31/functions", "/2018-10-31/layers/l/versions"):
+        said = wire.signed("lambda", body, path=path)
+        assert (said.status, code(said)) == (400, "SerializationException")
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"PipelineName": null}', b'{"PipelineName": "a\\u0000b"}'])
 def test_a_body_that_the_shape_refuses(wire: Wire, body: bytes) -> None:
     said = wire.sagemaker("DescribePipeline", body)
