@@ -30,14 +30,14 @@ def fidelity() -> str:
     sections = (
         [_INTRODUCTION],
         _summary(names),
-        ["## Step kinds", "", *_table(("kind", "here"), _step_kinds()), "", *_members_of_steps()],
+        ["## Step kinds", "", *table(("kind", "here"), _step_kinds()), "", *_members_of_steps()],
         ["## Members of jobs' requests", "", *_job_members()],
         ["## Operations by hand", "", *_by_hand()],
-        ["## Members of other requests", "", *_table(("operation", "member", "here", "why"), _members())],
+        ["## Members of other requests", "", *table(("operation", "member", "here", "why"), _members())],
         ["## Records", "", *_records()],
         ["## Refused operations", "", *_refused(names)],
         ["## Events", "", "SageMaker's resources here put these on the default bus:", "", *_events()],
-        ["## Other services", "", *_table(("service", "here", "known to differ"), _neighbours())],
+        ["## Other services", "", *table(("service", "here", "known to differ"), _neighbours())],
     )
     return "\n".join(line for section in sections for line in (*section, "")).rstrip() + "\n"
 
@@ -52,7 +52,7 @@ def on_this_machine(kind: StepKind) -> str:
 def _summary(names: Sequence[str]) -> Iterator[str]:
     counts = {one: sum(standing(name) is one for name in names) for one in Standing}
     runs = sum(kind in HANDLERS or kind in ENGINE_KINDS for kind in StepKind)
-    yield from _table(
+    yield from table(
         ("what", "how many"),
         [
             ("step kinds that run", f"{runs} of {len(StepKind)}"),
@@ -75,7 +75,7 @@ def _job_members() -> Iterator[str]:
     yield "What a table does not name is honoured."
     for kind, members in jobs.FIDELITY.items():
         yield from ("", f"### {kind}: `{SERVICE_CALLS[kind].create}`", "")
-        yield from _table(("member", "value", "here", "why"), _treatments(members))
+        yield from table(("member", "value", "here", "why"), _treatments(members))
 
 
 def _treatments(members: Mapping[str, jobs.Member]) -> Iterator[tuple[str, ...]]:
@@ -99,7 +99,7 @@ def _by_hand() -> Iterator[str]:
             modules.setdefault(operation.__module__, []).append(name)
     for module, names in modules.items():
         yield from (f"### {_first_line(sys.modules[module].__doc__)}", "")
-        yield from _table(
+        yield from table(
             ("operation", "what it does"),
             ((f"`{name}`", _first_line(OPERATIONS[name].__doc__)) for name in names),
         )
@@ -119,7 +119,7 @@ def _members() -> Iterator[tuple[str, ...]]:
 def _records() -> Iterator[str]:
     yield "Created, described, changed, listed, tagged and deleted as on AWS; nothing runs because of them."
     yield ""
-    yield from _table(
+    yield from table(
         ("family", "here", "operations"),
         (
             (f"`{name}`", family.what, ", ".join(f"`{operation}`" for operation in sorted(BY_FAMILY[name])))
@@ -129,7 +129,7 @@ def _records() -> Iterator[str]:
 
 
 def _refused(names: list[str]) -> Iterator[str]:
-    yield from _table(
+    yield from table(
         ("why", "operations"),
         ((why, ", ".join(f"`{name}`" for name in refused)) for why, refused in sorted(reasons(names).items())),
     )
@@ -143,7 +143,8 @@ def _neighbours() -> Iterator[tuple[str, ...]]:
     return ((neighbour.name, neighbour.does, neighbour.differs) for neighbour in NEIGHBOURS)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:

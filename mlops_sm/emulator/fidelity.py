@@ -197,11 +197,6 @@ def announced() -> tuple[str, ...]:
     return (EXECUTION, STEP, *caused)
 
 
-def refused_members(operation: str) -> tuple[str, ...]:
-    """The members of an operation's request for which it is refused."""
-    return tuple(name for name, how in MEMBERS.get(operation, {}).items() if isinstance(how, Refused))
-
-
 def reasons(operations: list[str]) -> dict[str, list[str]]:
     """Refused operations by the reason."""
     grouped: dict[str, list[str]] = {}

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.errors import AwsError
-from mlops_sm.emulator.fidelity import MEMBERS, refused_members
+from mlops_sm.emulator.fidelity import MEMBERS, Refused
 from mlops_sm.emulator.protocol import answer
 from mlops_sm.emulator.sagemaker import OPERATIONS
 from mlops_sm.emulator.sagemaker.records_table import FAMILIES
@@ -454,6 +454,10 @@ def test_any_request_has_a_modelled_answer(operation: str, data: st.DataObject) 
 @settings(max_examples=6, derandomize=True, deadline=None, suppress_health_check=SLOW)
 def test_any_request_about_records_has_a_modelled_answer(operation: str, data: st.DataObject) -> None:
     any_request(operation, data)
+
+
+def refused_members(operation: str) -> tuple[str, ...]:
+    return tuple(name for name, how in MEMBERS.get(operation, {}).items() if isinstance(how, Refused))
 
 
 REFUSED: Final = [(operation, name) for operation in MEMBERS for name in refused_members(operation)]
