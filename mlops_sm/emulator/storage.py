@@ -26,12 +26,16 @@ class Storage:
         folder: Where the contents are.
         keeper: Of moto's other services, which S3's notifications change.
         crashed: Whether the last owner of the state did not close it.
+
+    Attributes:
+        keeper: The same.
+        contents: The contents of objects.
     """
 
     def __init__(self, database: Database, folder: Path, keeper: Keeper, *, crashed: bool) -> None:
         self.keeper = keeper
         self._database = database
-        self._contents = Contents(folder, lambda: secrets.token_hex(16))
+        self.contents = Contents(folder, lambda: secrets.token_hex(16))
         self._crashed = crashed
         self._lock = threading.Lock()
         self._mirror: Mirror | None = None
@@ -47,22 +51,17 @@ class Storage:
             if self._mirror is None:
                 from mlops_sm.emulator.mirror import Mirror  # noqa: PLC0415 - see the module
 
-                self._mirror = Mirror(self._database, self._contents, self.keeper)
+                self._mirror = Mirror(self._database, self.contents, self.keeper)
                 self._mirror.attach(crashed=self._crashed)
                 for attached in self._on_attach:
                     attached()
             return self._mirror
 
-    @property
-    def contents(self) -> Contents:
-        """The contents of objects."""
-        return self._contents
-
     def objects(self, scope: Scope) -> LocalObjects:
         """S3 as the jobs of a scope see it."""
         from mlops_sm.emulator.objects import LocalObjects  # noqa: PLC0415 - see the module
 
-        return LocalObjects(self.mirror(), self._contents, account=scope.account, region=scope.region)
+        return LocalObjects(self.mirror(), self.contents, account=scope.account, region=scope.region)
 
     def detach(self) -> None:
         """From here on moto may forget its buckets without consequences."""

@@ -59,8 +59,8 @@ def shelf(kind: str, label: str) -> Item:
     raise pickle.UnpicklingError(f"{kind} {label} is read by the keeper only")
 
 
-class Ledger(list[Item]):
-    """A list whose items are added at its end and do not change; any other change of it is written in full.
+class _Sliced:
+    """What a list and a set have in common whose slices hold many items each.
 
     Args:
         label: Its name in the database.
@@ -70,12 +70,12 @@ class Ledger(list[Item]):
         due: Whether it has to be written even if nothing is added.
     """
 
-    kind: Final = "ledger"
+    kind: str
 
     def __init__(
         self, label: str, items: Iterable[Item] = (), *, kept: int = 0, anew: bool = True, due: bool = True
     ) -> None:
-        super().__init__(items)
+        super().__init__(items)  # type: ignore[call-arg] # of the list or set
         self.label = label
         self._kept = kept
         self._anew = anew
@@ -86,6 +86,15 @@ class Ledger(list[Item]):
         """What the slices of a label hold."""
         items = [item for part in slices for item in part.content]
         return cls(label, items, kept=len(items), anew=len(slices) > _MOST_SLICES, due=False)
+
+    def __reduce__(self) -> Item:
+        return shelf, (self.kind, self.label)
+
+
+class Ledger(_Sliced, list[Item]):
+    """A list whose items are added at its end and do not change; any other change of it is written in full."""
+
+    kind = "ledger"
 
     def changes(self) -> Changes | None:
         """What is not on disk yet."""
@@ -100,9 +109,6 @@ class Ledger(list[Item]):
         """These changes are on disk."""
         self._kept = changes.mark
         self._anew = self._due = False
-
-    def __reduce__(self) -> Item:
-        return shelf, (self.kind, self.label)
 
     def _rewrite(self) -> None:
         self._anew = self._due = True
@@ -146,34 +152,16 @@ class Ledger(list[Item]):
         super().reverse()
 
 
-class Handles(set[Item]):
-    """A set that only grows.
+class Handles(_Sliced, set[Item]):
+    """A set that only grows."""
 
-    Args:
-        label: Its name in the database.
-        items: What is in it.
-        kept: How many of them are on disk: all, or none.
-        anew: Whether the next change is written in full.
-        due: Whether it has to be written even if nothing is added.
-    """
-
-    kind: Final = "handles"
+    kind = "handles"
 
     def __init__(
         self, label: str, items: Iterable[Item] = (), *, kept: int = 0, anew: bool = True, due: bool = True
     ) -> None:
-        super().__init__(items)
-        self.label = label
-        self._kept = kept
-        self._anew = anew
-        self._due = due
+        super().__init__(label, items, kept=kept, anew=anew, due=due)
         self._fresh = [] if kept else list(self)
-
-    @classmethod
-    def read(cls, label: str, slices: Sequence[Slice]) -> Self:
-        """What the slices of a label hold."""
-        items = [item for part in slices for item in part.content]
-        return cls(label, items, kept=len(items), anew=len(slices) > _MOST_SLICES, due=False)
 
     def add(self, item: Item) -> None:
         """As for any set."""
@@ -199,9 +187,6 @@ class Handles(set[Item]):
         self._kept += changes.mark
         del self._fresh[: changes.mark]
         self._anew = self._due = False
-
-    def __reduce__(self) -> Item:
-        return shelf, (self.kind, self.label)
 
 
 class Forgetful(list[Item]):
