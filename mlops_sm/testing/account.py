@@ -205,8 +205,8 @@ def local_account(
         state: The state directory; a temporary one, removed at the end, unless given.
         region: Of clients that name none.
         account_id: The account's 12 digits.
-        images: What images stand for, e.g. ``{"my-image": "python"}``; those of the project around the current folder
-            unless given.
+        images: What images stand for, e.g. ``{"my-image": "python"}``. Unless given, images and handlers are those of
+            the project around the current folder.
         own_process: Open it in a process of its own in any case, which takes about a second.
 
     Raises:

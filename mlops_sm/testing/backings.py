@@ -46,7 +46,7 @@ class Opening:
         account_id: The account's 12 digits.
         region: Of clients that name none.
         images: What images stand for.
-        handlers: What stands in for steps, in an account of this process.
+        handlers: What stands in for steps, as the project that `images` are of says.
     """
 
     state: Path
@@ -159,11 +159,12 @@ class _ClockHere:
 
 @contextmanager
 def _open_there(opening: Opening, folder: Path) -> Iterator[Backing]:
-    # The settings of a project are how a server is told what images stand for.
-    lines = [f"{json.dumps(image, ensure_ascii=False)} = {json.dumps(to)}" for image, to in opening.images.items()]
-    settings = ["[tool.mlops_sm]", 'name = "tests"', "[tool.mlops_sm.local.images]", *lines, ""]
-    (folder / "pyproject.toml").write_text("\n".join(settings), encoding="utf-8")
-    log = folder / "server.log"
+    log, project = folder / "server.log", folder
+    if opening.handlers is not None:
+        # The functions run in their project's folder, whose settings name them and say what images stand for.
+        project = opening.handlers.folder
+    else:
+        _write_settings(project, opening.images)
     with log.open("w+b") as errors:
         command = [sys.executable, "-m", "mlops_sm", "local", "up", "--empty", "--end-with-stdin", "--port", "0"]
         command += ["--state", str(opening.state), "--account", opening.account_id, "--region", opening.region]
@@ -172,7 +173,7 @@ def _open_there(opening: Opening, folder: Path) -> Iterator[Backing]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            cwd=folder,
+            cwd=project,
             env=_server_environment(),
             text=True,
             start_new_session=True,
@@ -183,6 +184,13 @@ def _open_there(opening: Opening, folder: Path) -> Iterator[Backing]:
                 yield _There(url, opening)
             finally:
                 _end(server)
+
+
+def _write_settings(folder: Path, images: Mapping[str, str]) -> None:
+    """Make a folder a project: that is how a server is told what images stand for."""
+    lines = [f"{json.dumps(image, ensure_ascii=False)} = {json.dumps(to)}" for image, to in images.items()]
+    settings = ["[tool.mlops_sm]", 'name = "tests"', "[tool.mlops_sm.local.images]", *lines, ""]
+    (folder / "pyproject.toml").write_text("\n".join(settings), encoding="utf-8")
 
 
 def _ready(server: subprocess.Popen[str], log: Path) -> str:

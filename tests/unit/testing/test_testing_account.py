@@ -193,6 +193,23 @@ def test_images_of_the_project_are_used(tmp_path: Path, monkeypatch: pytest.Monk
         pass
 
 
+@pytest.mark.parametrize("own_process", [False, True], ids=["here", "there"])
+def test_handlers_of_the_project_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_process: bool) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.mlops_sm]\nname = "churn"\n[tool.mlops_sm.local.handlers]\nEMR = "stand_ins:run"\n'
+    )
+    (tmp_path / "stand_ins.py").write_text("def run(arguments):\n    return {}\n")
+    monkeypatch.chdir(tmp_path)
+    step = {"Name": "Spark", "Type": "EMR", "DisplayName": "Spark", "Description": "counts"}
+    step["Arguments"] = {"ClusterId": "j-1", "StepConfig": {"HadoopJarStep": {"Jar": "j.jar"}}}  # type: ignore[assignment] # JSON
+    document = json.dumps({"Version": "2020-12-01", "Metadata": {}, "Parameters": [], "Steps": [step]})
+    with local_account(own_process=own_process) as account:
+        sagemaker = account.client("sagemaker")
+        sagemaker.create_pipeline(PipelineName="p", PipelineDefinition=document, RoleArn=account.role_arn)
+        execution = account.wait(sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"])
+        assert execution.status == "Succeeded"
+
+
 # ---------------------------------------------------------------- the environment
 
 
