@@ -73,6 +73,11 @@ def sagemaker_arn(region: str, account: str, kind: str, name: str) -> str:
     return arn("sagemaker", region, account, f"{kind}/{name}")
 
 
+def pipeline_arn(execution: str) -> str:
+    """The ARN of the pipeline of an execution's ARN."""
+    return execution.rsplit("/execution/", 1)[0]
+
+
 def local_access_key(account: str) -> str:
     """What a request to the local account is signed with on behalf of one of its accounts; opens nothing elsewhere."""
     return LOCAL_KEY_PREFIX + account

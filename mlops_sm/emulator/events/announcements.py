@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mlops_sm import naming
 from mlops_sm.checks.service import Shape, sagemaker_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events.times import TimeForm, iso, milliseconds
@@ -157,7 +158,7 @@ def execution_detail(before: Entity | None, after: Entity, ended: bool) -> dict[
         "executionStartTime": iso(after.created),
         "executionEndTime": iso(after.modified) if ended else None,
         "pipelineExecutionDescription": after.body.get("PipelineExecutionDescription"),
-        "pipelineArn": pipeline_arn(after.arn),
+        "pipelineArn": naming.pipeline_arn(after.arn),
         "pipelineExecutionArn": after.arn,
     }
     return {name: value for name, value in detail.items() if value is not None or name.startswith("previous")}
@@ -176,15 +177,10 @@ def step_detail(execution: str, before: str | None, body: Mapping[str, Json]) ->
         "currentStepStatus": body["StepStatus"],
         "cacheHitResult": _camel(body.get("CacheHitResult")),
         "failureReason": body.get("FailureReason"),
-        "pipelineArn": pipeline_arn(execution),
+        "pipelineArn": naming.pipeline_arn(execution),
         "pipelineExecutionArn": execution,
     }
     return {name: value for name, value in detail.items() if value is not None or name.startswith("previous")}
-
-
-def pipeline_arn(execution: str) -> str:
-    """The pipeline of an execution's ARN."""
-    return execution.rsplit("/execution/", 1)[0]
 
 
 def _camel(value: Json) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.events import announcements
 from mlops_sm.emulator.events.delivery import Deliveries
@@ -34,7 +35,7 @@ class Announcer:
             if before is None or before.status != after.status:
                 ended = after.status not in _RUNNING
                 detail = announcements.execution_detail(before, after, ended)
-                resources = [announcements.pipeline_arn(after.arn), after.arn]
+                resources = [naming.pipeline_arn(after.arn), after.arn]
                 self._announce(after.scope, announcements.EXECUTION, resources, detail)
             return
         announcement = announcements.announcement_of(after)
@@ -55,9 +56,7 @@ class Announcer:
         if body["StepStatus"] == before:
             return
         detail = announcements.step_detail(execution, before, body)
-        self._announce(
-            Scope.of(execution), announcements.STEP, [announcements.pipeline_arn(execution), execution], detail
-        )
+        self._announce(Scope.of(execution), announcements.STEP, [naming.pipeline_arn(execution), execution], detail)
 
     def _announce(
         self, scope: Scope, detail_type: str, resources: list[str], detail: Mapping[str, Json], *, tags_of: str = ""

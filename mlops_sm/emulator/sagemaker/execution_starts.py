@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
+from mlops_sm import naming
 from mlops_sm.definition import Definition, bind_parameters, parse
 from mlops_sm.definition.document import Json, Scalar
 from mlops_sm.emulator.errors import AwsError, invalid
@@ -95,7 +96,7 @@ def retry_pipeline_execution(call: Call) -> dict[str, Json]:
                 f"Pipeline execution with ARN {execution.arn} is in status {execution.status} and cannot be retried: "
                 f"only {' and '.join(_RETRIED)} executions can.",
             )
-        pipeline = pipeline_of(call, pipeline_arn(execution))
+        pipeline = pipeline_of(call, naming.pipeline_arn(execution.arn))
         definition = _parse(version_of(call, pipeline, execution.body["PipelineVersionId"]).body["PipelineDefinition"])
         selection = selection_of(execution, definition)
         parameters = _bind(call, definition, execution.body["PipelineParameters"], selection)
@@ -134,11 +135,6 @@ def execution_of(call: Call) -> Entity:
     if execution is None or execution.kind is not Kind.EXECUTION:
         raise AwsError("ResourceNotFound", f"Pipeline execution with ARN {arn} does not exist.")
     return execution
-
-
-def pipeline_arn(execution: Entity) -> str:
-    """The ARN of an execution's pipeline."""
-    return execution.arn.rsplit("/execution/", 1)[0]
 
 
 def selection_of(execution: Entity, definition: Definition) -> Selection | None:

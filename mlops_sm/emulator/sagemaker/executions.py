@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import Listing, list_page, make_token, read_token
 from mlops_sm.emulator.runner import ACTIVE
-from mlops_sm.emulator.sagemaker.execution_starts import execution_of, pipeline_arn
+from mlops_sm.emulator.sagemaker.execution_starts import execution_of
 from mlops_sm.emulator.sagemaker.pipeline_versions import aliases_of, pipeline_of, version_by_alias, version_of
 from mlops_sm.emulator.service import Call, Operation, once
 from mlops_sm.emulator.store import Condition, Entity, Kind
@@ -22,11 +23,11 @@ _PAGE: Final = 100
 def describe_pipeline_execution(call: Call) -> dict[str, Json]:
     """An execution as it stands now."""
     execution = execution_of(call)
-    pipeline = pipeline_of(call, pipeline_arn(execution))
+    pipeline = pipeline_of(call, naming.pipeline_arn(execution.arn))
     return {
         **execution.body,
         "PipelineVersionAliases": aliases_of(pipeline, execution.body["PipelineVersionId"]) or None,
-        "PipelineArn": pipeline_arn(execution),
+        "PipelineArn": naming.pipeline_arn(execution.arn),
         "PipelineExecutionArn": execution.arn,
         "PipelineExecutionStatus": execution.status,
         "CreationTime": execution.created,
@@ -103,7 +104,7 @@ def update_pipeline_execution(call: Call) -> dict[str, Json]:
 def describe_pipeline_definition_for_execution(call: Call) -> dict[str, Json]:
     """The definition an execution runs, whatever became of the pipeline."""
     execution = execution_of(call)
-    pipeline = pipeline_of(call, pipeline_arn(execution))
+    pipeline = pipeline_of(call, naming.pipeline_arn(execution.arn))
     return {
         "PipelineDefinition": version_of(call, pipeline, execution.body["PipelineVersionId"]).body[
             "PipelineDefinition"

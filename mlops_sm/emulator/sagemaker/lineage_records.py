@@ -113,9 +113,8 @@ class LineageRecorder:
         config = execution.body.get("PipelineExperimentConfig") or {}
         if not config.keys() >= {"ExperimentName", "TrialName"}:
             return
-        pipeline = execution.arn.rsplit("/execution/", 1)[0]
         now, scope, name = execution.created, execution.scope, config["ExperimentName"]
-        source = {"SourceArn": pipeline, "SourceType": "SageMakerPipeline"}
+        source = {"SourceArn": naming.pipeline_arn(execution.arn), "SourceType": "SageMakerPipeline"}
         self._store.add(experiment(scope, name, now, {"Source": source}))
         owner = self._store.by_arn(entity_arn(scope, Kind.EXPERIMENT, name))
         if owner is not None:

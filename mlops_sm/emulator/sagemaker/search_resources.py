@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.sagemaker.experiments_components import component_summary
 from mlops_sm.emulator.sagemaker.lineage import group_arn, timed
@@ -136,7 +137,7 @@ def _execution(_store: Store, entity: Entity) -> Iterable[Found]:
     members = {
         **entity.body,
         **timed(entity),
-        "PipelineArn": entity.arn.rsplit("/execution/", 1)[0],
+        "PipelineArn": naming.pipeline_arn(entity.arn),
         "PipelineExecutionArn": entity.arn,
         "PipelineExecutionStatus": entity.status,
     }

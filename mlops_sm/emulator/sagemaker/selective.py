@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mlops_sm import naming
 from mlops_sm.definition import Definition
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
@@ -53,7 +54,7 @@ def check_selection(call: Call, pipeline: Entity, definition: Definition) -> Sel
     execution = call.named(source)
     if execution is None or execution.kind is not Kind.EXECUTION:
         raise AwsError("ResourceNotFound", f"Pipeline execution with ARN {source} does not exist.")
-    if execution.arn.rsplit("/execution/", 1)[0] != pipeline.arn:
+    if naming.pipeline_arn(execution.arn) != pipeline.arn:
         raise invalid(f"{_SOURCE}: {source} is not an execution of pipeline {pipeline.name}.")
     if execution.status not in _SOURCES:
         raise invalid(f"{_SOURCE}: {source} is in status {execution.status}; it should be {' or '.join(_SOURCES)}.")
