@@ -82,23 +82,22 @@ class _Transform:
     plan: Plan
     job: JobRun
     folder: JobFolder
-    failed: list[_Object] = field(default_factory=list)
-    done: list[_Object] = field(default_factory=list)
+    finished: list[_Object] = field(default_factory=list)
 
     @property
     def site(self) -> Site:
         return self.job.site
 
     def run(self) -> JobOutcome:
-        plan, started = self.plan, self.site.clock()
+        started = self.site.clock()
         self.job.on_status("Downloading", "Downloading the model")
         sources = find_sources(
             self.site.store,
-            plan.source,
+            self.plan.source,
             self.folder.root,
-            data_type=plan.data_type,
+            data_type=self.plan.data_type,
             region=self.site.region,
-            role=plan.role,
+            role=self.plan.role,
         )
         with self._servers() as servers:
             plan = self.plan
@@ -110,14 +109,8 @@ class _Transform:
             self._transform(sources, servers)
         if self.plan.capture is not None:
             self._capture(self.plan.capture)
-        reason = reason_of([(shown(each.source), each.failure) for each in self.failed if each.failure is not None])
-        return JobOutcome(
-            status=JobStatus.COMPLETED if reason is None else JobStatus.FAILED,
-            started=started,
-            ended=self.site.clock(),
-            failure_reason=reason,
-            secondary_status=JobStatus.COMPLETED.value if reason is None else JobStatus.FAILED.value,
-        )
+        reason = reason_of([(shown(each.source), each.failure) for each in self.finished if each.failure is not None])
+        return self.job.without_process(JobStatus.COMPLETED if reason is None else JobStatus.FAILED, started, reason)
 
     @contextmanager
     def _servers(self) -> Iterator[list[Running]]:
@@ -238,11 +231,10 @@ class _Transform:
             each.output.close()
         if each.failure is None:
             upload_file(self.site.store, each.path, str(self._target(each)))
-            self.done.append(each)
         else:
             for line in each.failure.lines(shown(each.source)):
                 self._log(line)
-            self.failed.append(each)
+        self.finished.append(each)
         each.path.unlink()
 
     def _target(self, each: _Object) -> S3Uri:
@@ -283,13 +275,14 @@ class _Transform:
 
         Source: SageMaker developer guide, "Capture data from batch transform job".
         """
-        if not self.done:
+        done = [each for each in self.finished if each.failure is None]
+        if not done:
             return
         hour = f"{self.site.clock():%Y/%m/%d/%H}"
-        prefix = str(self.done[0].source).removesuffix(self.done[0].relative)
+        prefix = str(done[0].source).removesuffix(done[0].relative)
         manifests: dict[str, Json] = {
-            "input": [{"prefix": prefix}, *(each.relative for each in self.done)],
-            "output": [{"prefix": f"{self.plan.target}/"}, *(f"{each.relative}.out" for each in self.done)],
+            "input": [{"prefix": prefix}, *(each.relative for each in done)],
+            "output": [{"prefix": f"{self.plan.target}/"}, *(f"{each.relative}.out" for each in done)],
         }
         for side, manifest in manifests.items():
             self.folder.write_json("manifest.json", manifest)

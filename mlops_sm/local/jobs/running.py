@@ -43,13 +43,13 @@ class JobRun:
             JobFolder.create(self.site.jobs, self.name)
             outcome = run(folder)
         except JobStoppedError:
-            outcome = self._never_started(JobStatus.STOPPED, started, None)
+            outcome = self.without_process(JobStatus.STOPPED, started, None)
         except JobFailureError as error:
-            outcome = self._never_started(JobStatus.FAILED, started, error.reason[:MAX_REASON])
+            outcome = self.without_process(JobStatus.FAILED, started, error.reason[:MAX_REASON])
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
-            outcome = self._never_started(JobStatus.FAILED, started, f"ClientError: {no_space(folder.root)}")
+            outcome = self.without_process(JobStatus.FAILED, started, f"ClientError: {no_space(folder.root)}")
         finally:
             if not self.site.keep:
                 folder.remove()
@@ -85,7 +85,8 @@ class JobRun:
             secondary_status="MaxRuntimeExceeded" if timed_out else status.value,
         )
 
-    def _never_started(self, status: JobStatus, started: datetime, reason: str | None) -> JobOutcome:
+    def without_process(self, status: JobStatus, started: datetime, reason: str | None) -> JobOutcome:
+        """The outcome of a job that no process of its own decides: none was started, or a server did its work."""
         return JobOutcome(
             status=status,
             started=started,
