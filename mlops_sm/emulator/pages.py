@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
@@ -27,6 +27,7 @@ _CONDITIONS: Final[Mapping[str, str]] = {
     "StatusEquals": "status = ?",
     "ModelApprovalStatus": "status = ?",
 }
+_Row = TypeVar("_Row")
 _PAGING: Final = frozenset({"NextToken", "MaxResults"})
 
 
@@ -85,6 +86,38 @@ def list_page(
     if len(found) > size:
         answer["NextToken"] = make_token(call, [_value(page[-1], column), page[-1].name])
     return answer
+
+
+def keyed_page(
+    call: Call, keyed: Iterable[tuple[list[Json], _Row]], *, size: int, descending: bool = False
+) -> tuple[list[_Row], dict[str, Json]]:
+    """One page of rows that the store does not sort, and the member of the answer that says what follows it.
+
+    Args:
+        call: The request.
+        keyed: Every row with what it is sorted by. Keys are compared, not counted: what is created between two pages
+            moves nothing.
+        size: Rows on a page.
+        descending: The other way round.
+
+    Raises:
+        AwsError: ValidationException, the NextToken is not of this request.
+    """
+    ordered = sorted(keyed, key=lambda pair: pair[0], reverse=descending)
+    position = read_token(call)
+    if position is not None:
+        try:
+            ordered = [pair for pair in ordered if (pair[0] < position if descending else pair[0] > position)]
+        except TypeError:
+            raise _stale() from None
+    page = ordered[:size]
+    more: dict[str, Json] = {"NextToken": make_token(call, page[-1][0])} if len(ordered) > size else {}
+    return [row for _, row in page], more
+
+
+def slice_page(call: Call, rows: Sequence[_Row], *, size: int) -> tuple[list[_Row], dict[str, Json]]:
+    """One page of rows whose order never changes; otherwise as `keyed_page`."""
+    return keyed_page(call, (([index], row) for index, row in enumerate(rows)), size=size)
 
 
 def _value(entity: Entity, column: str) -> str | float:

@@ -9,7 +9,7 @@ from typing import Final
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
-from mlops_sm.emulator.pages import Listing, list_page, make_token, read_token
+from mlops_sm.emulator.pages import Listing, list_page, make_token, read_token, slice_page
 from mlops_sm.emulator.runner import ACTIVE
 from mlops_sm.emulator.sagemaker.execution_starts import execution_of
 from mlops_sm.emulator.sagemaker.pipeline_versions import aliases_of, pipeline_of, version_by_alias, version_of
@@ -117,13 +117,8 @@ def describe_pipeline_definition_for_execution(call: Call) -> dict[str, Json]:
 def list_pipeline_parameters_for_execution(call: Call) -> dict[str, Json]:
     """One page of the parameters an execution was started with; defaults are in the definition."""
     given = execution_of(call).body["PipelineParameters"]
-    position = read_token(call)
-    start = position[0] if position else 0
-    end = start + (call.request.get("MaxResults") or _PAGE)
-    answer: dict[str, Json] = {"PipelineParameters": given[start:end]}
-    if end < len(given):
-        answer["NextToken"] = make_token(call, [end])
-    return answer
+    page, more = slice_page(call, given, size=call.request.get("MaxResults") or _PAGE)
+    return {"PipelineParameters": page, **more}
 
 
 def _summary(entity: Entity) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from typing import Final
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import invalid
-from mlops_sm.emulator.pages import make_token, read_token
+from mlops_sm.emulator.pages import keyed_page
 from mlops_sm.emulator.sagemaker.records import (
     IN_USE,
     NOT_FOUND,
@@ -116,15 +116,9 @@ def list_aliases(call: Call) -> dict[str, Json]:
     image = find_record(call, IMAGES)
     named = {"Version", "Alias"} & call.request.keys()
     versions = [_version(call)] if named else _versions(call, image)
-    aliases = sorted(alias for version in versions for alias in version.body.get("Aliases") or [])
-    position = read_token(call)
-    if position is not None:
-        aliases = [alias for alias in aliases if alias > str(position[0])]
-    size = call.request.get("MaxResults") or PAGE
-    answer: dict[str, Json] = {"SageMakerImageVersionAliases": aliases[:size]}
-    if len(aliases) > size:
-        answer["NextToken"] = make_token(call, [aliases[size - 1]])
-    return answer
+    aliases = (([alias], alias) for version in versions for alias in version.body.get("Aliases") or [])
+    page, more = keyed_page(call, aliases, size=call.request.get("MaxResults") or PAGE)
+    return {"SageMakerImageVersionAliases": page, **more}
 
 
 def _versions(call: Call, image: Entity) -> list[Entity]:

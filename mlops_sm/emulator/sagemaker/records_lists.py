@@ -10,7 +10,7 @@ from typing import Final
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import invalid
-from mlops_sm.emulator.pages import make_token, read_token
+from mlops_sm.emulator.pages import keyed_page
 from mlops_sm.emulator.service import Call
 from mlops_sm.emulator.store import Entity
 
@@ -51,26 +51,13 @@ def list_records(
     key = _sort_key(request.get("SortBy") or sort)
     if "SortOrder" in request:
         descending = request["SortOrder"].lower() == "descending"
-    found = sorted(
-        ((key(row), row[0].name, row[1]) for row in rows if _shown(request, row, filters)),
-        key=lambda item: item[:2],
-        reverse=descending,
-    )
-    position = read_token(call)
-    if position is not None:
-        try:
-            found = [item for item in found if (list(item[:2]) < position if descending else list(item[:2]) > position)]
-        except TypeError:
-            raise invalid("Invalid NextToken: it does not belong to this request.") from None
     size = request.get("MaxResults") or PAGE
     if size < 0:
         # The model of some families names no least.
         raise invalid("MaxResults must not be negative.")
-    page = found[:size]
-    answer: dict[str, Json] = {listed_member(call.operation): [members for _, _, members in page]}
-    if len(found) > size:
-        answer["NextToken"] = make_token(call, page[-1][:2])
-    return answer
+    keyed = (([key(row), row[0].name], row[1]) for row in rows if _shown(request, row, filters))
+    page, more = keyed_page(call, keyed, size=size, descending=descending)
+    return {listed_member(call.operation): page, **more}
 
 
 def every(_members: Mapping[str, Json], _value: Json) -> bool:

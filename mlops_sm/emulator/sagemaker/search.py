@@ -8,7 +8,7 @@ from typing import Any, Final
 from mlops_sm.checks.service import Shape, sagemaker_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import invalid
-from mlops_sm.emulator.pages import make_token, read_token
+from mlops_sm.emulator.pages import keyed_page, read_token
 from mlops_sm.emulator.sagemaker.search_expression import Test, compile_expression
 from mlops_sm.emulator.sagemaker.search_properties import property_of, sort_key
 from mlops_sm.emulator.sagemaker.search_resources import RESOURCES, Found, Resource
@@ -41,19 +41,12 @@ def search(call: Call) -> dict[str, Json]:
         tests.append(compile_expression(request["SearchExpression"], shape, resource.within))
     descending = request.get("SortOrder", "Descending") == "Descending"
     keyed = _keyed(call, resource, shape, tests, descending=descending)
-    keyed.sort(key=lambda pair: pair[0], reverse=descending)
-    position, size = read_token(call), request.get("MaxResults") or _PAGE
-    rest = keyed
-    if position is not None:
-        # Compared, not counted: what is created between two pages moves nothing.
-        rest = [pair for pair in keyed if (pair[0] < position if descending else pair[0] > position)]
-    answer: dict[str, Json] = {
-        "Results": [{resource.member: found.members()} for _, found in rest[:size]],
+    page, more = keyed_page(call, keyed, size=request.get("MaxResults") or _PAGE, descending=descending)
+    return {
+        "Results": [{resource.member: found.members()} for found in page],
         "TotalHits": {"Value": len(keyed), "Relation": "EqualTo"},
+        **more,
     }
-    if len(rest) > size:
-        answer["NextToken"] = make_token(call, rest[size - 1][0])
-    return answer
 
 
 def get_search_suggestions(call: Call) -> dict[str, Json]:

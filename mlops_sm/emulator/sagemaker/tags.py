@@ -7,7 +7,7 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import invalid
-from mlops_sm.emulator.pages import make_token, read_token
+from mlops_sm.emulator.pages import slice_page
 from mlops_sm.emulator.service import Call, Operation
 
 MAX_TAGS: Final = 50
@@ -33,13 +33,8 @@ def add_tags(call: Call) -> dict[str, Json]:
 def list_tags(call: Call) -> dict[str, Json]:
     """One page of a resource's tags."""
     tags = call.store.tags(_resource(call))
-    position = read_token(call)
-    start = position[0] if position else 0
-    end = start + (call.request.get("MaxResults") or _PAGE)
-    answer: dict[str, Json] = {"Tags": tags[start:end]}
-    if end < len(tags):
-        answer["NextToken"] = make_token(call, [end])
-    return answer
+    page, more = slice_page(call, tags, size=call.request.get("MaxResults") or _PAGE)
+    return {"Tags": page, **more}
 
 
 def delete_tags(call: Call) -> dict[str, Json]:

@@ -9,7 +9,7 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import ACTIVE, IN_PROGRESS
-from mlops_sm.emulator.pages import Listing, list_page, make_token, read_token
+from mlops_sm.emulator.pages import Listing, keyed_page, list_page
 from mlops_sm.emulator.sagemaker import training_jobs
 from mlops_sm.emulator.sagemaker.jobs import delete_job, start_job, stop_job
 from mlops_sm.emulator.sagemaker.tuning_records import (
@@ -101,23 +101,16 @@ def list_training_jobs(call: Call) -> dict[str, Json]:
     "If the value of this field is FinalObjectiveMetricValue, any training jobs that did not return an objective metric
     are not listed" (API reference, ListTrainingJobsForHyperParameterTuningJob).
     """
-    tuning_job, request = _job(call), call.request
+    request = call.request
     status = request.get("StatusEquals")
-    found = []
-    for child in children_of(call.store, tuning_job):
-        key = _sort_key(child, request.get("SortBy", "Name"))
-        if key is not None and status in (None, child.status):
-            found.append(([key, child.name], child))
-    descending = request.get("SortOrder") == "Descending"
-    found.sort(key=lambda item: item[0], reverse=descending)
-    after = read_token(call)
-    if after is not None:
-        found = [item for item in found if (item[0] < after if descending else item[0] > after)]
-    size = request.get("MaxResults") or _PAGE
-    answer: dict[str, Json] = {"TrainingJobSummaries": [child_summary(child) for _, child in found[:size]]}
-    if len(found) > size:
-        answer["NextToken"] = make_token(call, found[size - 1][0])
-    return answer
+    keyed = [
+        ([key, child.name], child)
+        for child in children_of(call.store, _job(call))
+        if (key := _sort_key(child, request.get("SortBy", "Name"))) is not None and status in (None, child.status)
+    ]
+    descending, size = request.get("SortOrder") == "Descending", request.get("MaxResults") or _PAGE
+    page, more = keyed_page(call, keyed, size=size, descending=descending)
+    return {"TrainingJobSummaries": [child_summary(child) for child in page], **more}
 
 
 def stop_tuning_job(call: Call) -> dict[str, Json]:
