@@ -14,6 +14,9 @@ Values = Sequence[str]
 _IF_EXISTS: Final = "IfExists"
 _FOR_ALL: Final = "ForAllValues:"
 _FOR_ANY: Final = "ForAnyValue:"
+_MARKS: Final = str.maketrans("*?", "\ue02a\ue03f")
+"""Characters of no language, which no text has."""
+_UNMARKED: Final = {mark: character for character, mark in _MARKS.items()}
 
 
 def holds(conditions: Mapping[str, Mapping[str, Values]], context: Mapping[str, Values]) -> tuple[bool, frozenset[str]]:
@@ -50,6 +53,8 @@ def _holds(operator: str, wanted: Values, given: Values | None) -> bool:
         raise ValueError(f"{operator} is not a condition operator")
     if given is None:
         return optional or for_all or negated
+    if test not in {_like, _arn}:
+        wanted = [text.translate(_UNMARKED) for text in wanted]
     results = [any(test(value, text) for text in wanted) is not negated for value in given]
     return all(results) if for_all or (negated and not for_any) else any(results)
 
@@ -59,8 +64,13 @@ def wildcards(text: str) -> str:
     return re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
 
 
+def literal(text: str) -> str:
+    """A text whose ``*`` and ``?`` stand for themselves, as part of a condition's value."""
+    return text.translate(_MARKS)
+
+
 def _like(value: str, text: str) -> bool:
-    return re.fullmatch(wildcards(text), value, re.DOTALL) is not None
+    return re.fullmatch(wildcards(text), literal(value), re.DOTALL) is not None
 
 
 def _arn(value: str, text: str) -> bool:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
-from mlops_sm.emulator.iam.conditions import holds, wildcards
+from mlops_sm.emulator.iam.conditions import holds, literal, wildcards
 
 Context = Mapping[str, Sequence[str]]
 """The request's condition keys, in lower case, with their values."""
@@ -166,7 +166,9 @@ def _conditions(statement: Mapping[str, Any], context: Context) -> dict[str, dic
     """The statement's conditions with the variables in their values replaced."""
     return {
         operator: {
-            key: [_VARIABLE.sub(lambda match: _value(match[1], context), text) for text in texts(_plain(values))]
+            key: [
+                _VARIABLE.sub(lambda match: literal(_value(match[1], context)), text) for text in texts(_plain(values))
+            ]
             for key, values in keys.items()
         }
         for operator, keys in statement.get("Condition", {}).items()

@@ -133,6 +133,27 @@ def test_variables_stand_for_context_values() -> None:
     assert ask(own, "s3:GetObject", "arn:aws:s3:::home/bob/x") is Decision.IMPLICIT_DENY
 
 
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("StringLike", "a${*}", {"a*"}),
+        ("StringLike", "a*", {"a*", "ab"}),
+        ("StringLike", "${x:User}?", {"*b"}),
+        ("StringEquals", "a${*}", {"a*"}),
+        ("StringEquals", "${x:User}b", {"*b"}),
+    ],
+)
+def test_what_a_variable_stands_for_is_no_wildcard(operator: str, value: str, expected: set[str]) -> None:
+    """Source: "IAM policy elements: Variables and tags", special characters: ``${*}`` is an asterisk."""
+    conditional = [policy(allow("s3:*", Condition={operator: {"x:Key": value}}))]
+    found = {
+        given
+        for given in ("a*", "ab", "*b", "cb")
+        if ask(conditional, "s3:Get", x__key=[given], x__user=["*"]) is Decision.ALLOWED
+    }
+    assert found == expected
+
+
 def test_unknown_operators_and_documents_are_refused() -> None:
     with pytest.raises(ValueError, match="StringIs is not a condition operator"):
         ask([policy(allow("*", Condition={"StringIs": {"a": "b"}}))], "s3:GetObject", a=["b"])
