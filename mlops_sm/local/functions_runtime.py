@@ -133,21 +133,21 @@ def find_handler(name: str) -> Handler:
 def _answer(handler: Handler | None, failure: dict[str, Any] | None, request: dict[str, Any]) -> dict[str, Any]:
     if handler is None:
         shown = {**(failure or {}), "requestId": request["requestId"]}
-        _print_failure(shown)
-        return {"error": True, "payload": json.dumps(shown)}
+    else:
+        try:
+            return {"error": False, "payload": _handled(handler, request)}
+        except Exception as error:
+            shown = _failure(error, request["requestId"])
+    _print_failure(shown)
+    return {"error": True, "payload": json.dumps(shown)}
+
+
+def _handled(handler: Handler, request: dict[str, Any]) -> str:
+    result = handler(json.loads(request["payload"]), LambdaContext(request))
     try:
-        result = handler(json.loads(request["payload"]), LambdaContext(request))
-    except Exception as error:
-        shown = _failure(error, request["requestId"])
-        _print_failure(shown)
-        return {"error": True, "payload": json.dumps(shown)}
-    try:
-        return {"error": False, "payload": json.dumps(result, ensure_ascii=False, default=_plain)}
+        return json.dumps(result, ensure_ascii=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
-        marshal = HandlerError("Runtime.MarshalError", f"Unable to marshal response: {error}")
-        shown = _failure(marshal, request["requestId"])
-        _print_failure(shown)
-        return {"error": True, "payload": json.dumps(shown)}
+        raise HandlerError("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
 
 
 def _plain(value: object) -> float:
