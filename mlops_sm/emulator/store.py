@@ -167,17 +167,16 @@ class Store:
         Whoever waits for the end sees it; the next owner of the state finds what the disk holds, something that runs no
         more.
         """
-        entity = self.by_arn(arn)
         try:
             with self.transaction():
                 entity = self.by_arn(arn)
                 if entity is not None:
-                    entity = change(entity)
-                    self.save(entity)
+                    self.save(change(entity))
         except sqlite3.Error as error:
             _log.warning("the end of %s could not be written down: %s", arn, error)
+            entity = self.by_arn(arn)
             if entity is not None:
-                self._unsaved[arn] = entity
+                self._unsaved[arn] = change(entity)
 
     def get(self, scope: Scope, kind: Kind, name: str) -> Entity | None:
         """The entity of that name."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,3 +204,31 @@ def test_a_transform_job_of_a_dead_owner_has_ended(tmp_path: Path, status: str, 
     assert closed is not None
     assert (closed.status, closed.body["TransformEndTime"]) == (expected, 5.0)
     assert ("FailureReason" in closed.body) == (expected == "Failed")
+
+
+class Refusing(Database):
+    """A database that somebody else can lock: nothing can be begun, what is there can be read."""
+
+    locked = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self.locked:
+            raise sqlite3.OperationalError("database is locked")
+        with super().transaction():
+            yield
+
+
+def test_an_end_that_cannot_even_begin_to_be_written_is_shown(tmp_path: Path) -> None:
+    database = Refusing(tmp_path / "db")
+    store = Store(database)
+    arn = SCOPE.arn(Kind.TRANSFORM_JOB, "t")
+    store.add(
+        Entity(scope=SCOPE, kind=Kind.TRANSFORM_JOB, name="t", arn=arn, created=1.0, modified=1.0, status="InProgress")
+    )
+    database.locked = True
+    store.end(arn, lambda job: job.with_body({}, modified=2.0, status="Completed"))
+    shown = store.by_arn(arn)
+    assert shown is not None
+    assert (shown.status, shown.modified) == ("Completed", 2.0)
+    database.close()
