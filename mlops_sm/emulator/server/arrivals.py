@@ -24,7 +24,11 @@ _UNSIGNED_TARGETS: Final[Mapping[str, str]] = {
 }
 """Folders by the first part of X-Amz-Target, for requests that are not signed."""
 _UNSIGNED_ACTIONS: Final = frozenset({"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"})
-_KEYED_OPERATIONS: Final = frozenset({"InvokeEndpoint", "InvokeEndpointAsync", "BatchPutMetrics"})
+_KEYED_OPERATIONS: Final[Mapping[str, frozenset[str]]] = {
+    "sagemaker-runtime": frozenset({"InvokeEndpoint", "InvokeEndpointAsync"}),
+    "sagemaker-metrics": frozenset({"BatchPutMetrics"}),
+}
+"""Operations by folder whose paths could be those of objects, but hardly are."""
 _PORT: Final = re.compile(r"(.*?)((?::\d+)?)", re.DOTALL)
 _VIRTUAL_HOST: Final = re.compile(
     r"(?P<bucket>[a-z0-9][a-z0-9.\-_]*?)"
@@ -132,9 +136,9 @@ def _targeted(prefix: str, target: str, signing_name: str) -> tuple[str, str]:
 
 def _unsigned(method: str, path: str, query: str, headers: Mapping[str, str]) -> tuple[str, str]:
     """Only S3 has anything to say to somebody who does not say who he is; SageMaker's own paths are told from keys."""
-    for folder in folders(SAGEMAKER)[1:]:
+    for folder, keyed in _KEYED_OPERATIONS.items():
         operation = rest_operation(folder, method, path, query, headers)
-        if operation in _KEYED_OPERATIONS:
+        if operation in keyed:
             return folder, operation
     return "s3", rest_operation("s3", method, path, query, headers)
 
