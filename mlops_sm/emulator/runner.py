@@ -240,8 +240,9 @@ class _Execution:
                     run.limit(max_parallel_steps)
                 case _StopRequest():
                     run.request_stop()
+                    statuses = run.statuses()
                     for name, record in self._records.items():
-                        if run.statuses()[name] is StepStatus.EXECUTING:
+                        if statuses[name] is StepStatus.EXECUTING:
                             record.stopping()
 
     def _reused(self) -> dict[str, Succeeded]:

@@ -197,11 +197,8 @@ class Run:
 
     def ended_loops(self) -> list[LoopEnd]:
         """ForEach steps that execute and whose iterations are over: each is to be completed with its outcome."""
-        statuses = self._states.statuses()
         return [
-            loop.end()
-            for name, loop in self._loops.items()
-            if loop.states.finished and statuses[name] is StepStatus.EXECUTING
+            loop.end() for name, loop in self._loops.items() if loop.states.finished and self._states.is_executing(name)
         ]
 
     def left_by(self, name: str) -> Mapping[str, Json] | None:

@@ -100,6 +100,10 @@ class States:
         """Where each step stands now, in order."""
         return {name: node.status for name, node in self._nodes.items()}
 
+    def is_executing(self, name: str) -> bool:
+        """Whether a step executes now. Raises MisuseError."""
+        return self._node(name).status is StepStatus.EXECUTING
+
     def failures(self) -> Mapping[str, str]:
         """The reasons of the steps that failed, in order."""
         return {name: node.reason for name, node in self._nodes.items() if node.status is StepStatus.FAILED}
