@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -67,6 +68,11 @@ def type_word(value: Json) -> str:
             return "an object"
         case _:
             return f"a {type(value).__name__}"
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that are there more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def suggestion(word: str, known: Collection[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 from mlops_sm import naming
 from mlops_sm.definition import Definition, bind_parameters, parse
 from mlops_sm.definition.document import Json, Scalar
+from mlops_sm.definition.wording import repeated
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.runner import Order
 from mlops_sm.emulator.sagemaker.pipeline_versions import LAST_EXECUTIONS, asked_version, pipeline_of, version_of
@@ -175,10 +176,9 @@ def _bind(
     call: Call, definition: Definition, given: Sequence[Mapping[str, str]], selection: Selection | None
 ) -> dict[str, Scalar]:
     """The execution's parameters, once nothing speaks against running it."""
-    names = [parameter["Name"] for parameter in given]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise invalid(f"Parameters are given more than once: {', '.join(repeated)}.")
+    several = repeated(parameter["Name"] for parameter in given)
+    if several:
+        raise invalid(f"Parameters are given more than once: {', '.join(several)}.")
     try:
         parameters = bind_parameters(definition, {parameter["Name"]: parameter["Value"] for parameter in given})
         runs = definition if selection is None else reduced(definition, selection)

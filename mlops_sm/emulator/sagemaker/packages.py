@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from mlops_sm.definition.document import Json
+from mlops_sm.definition.wording import repeated
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.sagemaker.package_groups import LAST_VERSION, group_of
@@ -204,10 +205,9 @@ def _check_specifications(specifications: Sequence[Mapping[str, Json]]) -> None:
             f"Total number of additional Inference Specifications can not exceed {_MAX_SPECIFICATIONS}, "
             f"not {len(specifications)}."
         )
-    names = [specification["Name"] for specification in specifications]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise invalid(f"Names of additional Inference Specifications must be unique: {', '.join(repeated)}.")
+    several = repeated(specification["Name"] for specification in specifications)
+    if several:
+        raise invalid(f"Names of additional Inference Specifications must be unique: {', '.join(several)}.")
 
 
 def _check_card(card: Mapping[str, Json] | None) -> None:

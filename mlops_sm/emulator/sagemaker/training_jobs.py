@@ -9,6 +9,7 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.definition.kinds import StepKind
+from mlops_sm.definition.wording import repeated
 from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
@@ -156,10 +157,9 @@ def _check_required(call: Call) -> None:
 
 def _check_channels(channels: Sequence[Mapping[str, Json]]) -> None:
     """Each channel is a named input source (API reference, Channel): its name is its folder, and it has one source."""
-    names = [channel["ChannelName"] for channel in channels]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise invalid(f"Channel names must be unique: {', '.join(repeated)}.")
+    several = repeated(channel["ChannelName"] for channel in channels)
+    if several:
+        raise invalid(f"Channel names must be unique: {', '.join(several)}.")
     for channel in channels:
         if len(channel["DataSource"]) != 1:
             raise invalid(f"The DataSource of channel {channel['ChannelName']} must name one source of data.")

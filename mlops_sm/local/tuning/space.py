@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
+from mlops_sm.definition.wording import repeated
+
 Values = Mapping[str, str]
 """Hyperparameters as a job gets them: text by name."""
 
@@ -165,10 +167,9 @@ class Space:
     ranges: Sequence[Range]
 
     def __post_init__(self) -> None:
-        names = [each.name for each in self.ranges]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"there are several ranges of {', '.join(twice)}")
+        several = repeated(each.name for each in self.ranges)
+        if several:
+            raise ValueError(f"there are several ranges of {', '.join(several)}")
 
     @property
     def count(self) -> float:
