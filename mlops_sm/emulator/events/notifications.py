@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote
 
+from mlops_sm import naming
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.events.envelope import envelope
@@ -124,7 +125,7 @@ class NotificationHooks:
         return delete_object
 
     def _notify_queue(self, account: str, body: Json, queue: str, region: str) -> None:
-        self._notify(account, body, f"arn:aws:sqs:{region}:{account}:{queue}", region)
+        self._notify(account, body, naming.arn("sqs", region, account, queue), region)
 
     def _notify(self, account: str, body: Json, arn: str, region: str) -> None:
         call = TargetCall(

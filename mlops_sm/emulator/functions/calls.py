@@ -55,9 +55,8 @@ class Named(NamedTuple):
     @property
     def arn(self) -> str:
         """Its ARN, with the version or alias that was named."""
-        partition = naming.partition(self.scope.region)
         suffix = f":{self.qualifier}" if self.qualifier else ""
-        return f"arn:{partition}:lambda:{self.scope.region}:{self.scope.account}:function:{self.name}{suffix}"
+        return naming.arn("lambda", self.scope.region, self.scope.account, f"function:{self.name}{suffix}")
 
 
 class Outcome(NamedTuple):
