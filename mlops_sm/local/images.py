@@ -14,9 +14,8 @@ from mlops_sm.errors import InputError, Problem, did_you_mean
 
 PYTHON: Final = "python"
 """What an image stands for: the interpreter this package runs in."""
-PROGRAMS: Final = "programs"
-"""What an image stands for otherwise: a folder with programs ``train`` and ``serve`` as AWS's contract has them."""
 _PROGRAMS: Final = ("train", "serve")
+"""What is in the folder that an image stands for otherwise (AWS's contract of containers)."""
 
 _PYTHON_REPOSITORIES: Final = (
     "sagemaker-scikit-learn",
@@ -62,21 +61,20 @@ ANALYZERS: Final = frozenset({"sagemaker-model-monitor-analyzer", "sagemaker-cla
 """Repositories of the images that QualityCheck and ClarifyCheck steps run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Image:
     """What an image stands for.
 
     Attributes:
-        kind: ``python`` or ``programs``.
-        warm: Whether its jobs may fork from a warm worker.
-        pattern: The line of the table that matched.
         programs: The folder of its programs; None when it stands for Python.
     """
 
-    kind: str
-    warm: bool
-    pattern: str
     programs: Path | None = None
+
+    @property
+    def warm(self) -> bool:
+        """Whether its jobs may fork from a warm worker."""
+        return self.programs is None
 
     def program(self, name: str) -> Path | None:
         """One of its programs, None when it has none of that name."""
@@ -129,13 +127,8 @@ class ImageTable:
         forms = (image_uri, _without_tag(image_uri), name)
         for pattern, target in self.user:
             if any(fnmatch.fnmatchcase(form, pattern) for form in forms):
-                if target == PYTHON:
-                    return Image(kind=PYTHON, warm=True, pattern=pattern)
-                return Image(kind=PROGRAMS, warm=False, pattern=pattern, programs=Path(target).absolute())
-        for pattern in _PYTHON_REPOSITORIES:
-            if fnmatch.fnmatchcase(name, pattern):
-                return Image(kind=PYTHON, warm=True, pattern=pattern)
-        return None
+                return Image() if target == PYTHON else Image(Path(target).absolute())
+        return Image() if any(fnmatch.fnmatchcase(name, pattern) for pattern in _PYTHON_REPOSITORIES) else None
 
     def refusal(self, image_uri: str, where: str) -> Problem:
         """Why an image cannot run here and the exact lines that map it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlops_sm.errors import InputError
-from mlops_sm.local.images import BUILT_IN_ALGORITHMS, PROGRAMS, ImageTable, repository
+from mlops_sm.local.images import BUILT_IN_ALGORITHMS, Image, ImageTable, repository
 
 AWS = "683313688378.dkr.ecr.us-east-1.amazonaws.com/"
 CHINA = "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/"
@@ -33,7 +33,7 @@ CHINA = "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/"
 def test_images_of_python(uri: str) -> None:
     image = ImageTable().find(uri)
     assert image is not None
-    assert (image.kind, image.warm) == ("python", True)
+    assert (image.programs, image.warm) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,7 @@ def test_the_lines_of_a_refusal_map_the_image(uri: str) -> None:
 @pytest.mark.parametrize("pattern", ["mine", "*mine*", "111.dkr.ecr.us-east-1.amazonaws.com/mine", "111*/mine:1"])
 def test_a_users_pattern_matches_uri_and_repository(pattern: str) -> None:
     table = ImageTable.of({pattern: "python"})
-    image = table.find("111.dkr.ecr.us-east-1.amazonaws.com/mine:1")
-    assert image is not None
-    assert image.pattern == pattern
+    assert table.find("111.dkr.ecr.us-east-1.amazonaws.com/mine:1") == Image()
     assert table.find("111.dkr.ecr.us-east-1.amazonaws.com/other:1") is None
 
 
@@ -88,4 +86,9 @@ def test_an_image_may_stand_for_a_folder_of_programs(tmp_path: Path) -> None:
     serve.chmod(0o755)
     image = ImageTable.of({"mine": str(tmp_path)}).find("1.dkr.ecr.us-east-1.amazonaws.com/mine:1")
     assert image is not None
-    assert (image.kind, image.warm, image.program("serve"), image.program("train")) == (PROGRAMS, False, serve, None)
+    assert (image.programs, image.warm, image.program("serve"), image.program("train")) == (
+        tmp_path,
+        False,
+        serve,
+        None,
+    )
