@@ -61,7 +61,6 @@ class Family:
         filters: Filters of the List request that do not compare a member of that name.
         duplicate: The error's name and message for a name that is taken.
         missing: Likewise for one that nobody has.
-        busy: The error's name for one that is still needed.
         wrapped: The member around the description, if any.
         times: Members for the times of creation and of the last change.
         sort: What List sorts by when it is not told.
@@ -89,7 +88,6 @@ class Family:
     filters: Mapping[str, Filter] = field(default_factory=dict)
     duplicate: tuple[str, str] = (IN_USE, "{arn} already exists.")
     missing: tuple[str, str] = (NOT_FOUND, "{arn} does not exist.")
-    busy: str = IN_USE
     wrapped: str = ""
     times: tuple[str, str] = ("CreationTime", "LastModifiedTime")
     sort: str = "CreationTime"
@@ -234,7 +232,7 @@ def operations_of(family: Family) -> dict[str, Operation]:
             name = entity.name.removeprefix(f"{family.name}/")
             for child in family.children:
                 if records_below(call, child, name):
-                    raise modelled(call, family.busy, f"{entity.arn} cannot be deleted: it still has a {child}.")
+                    raise modelled(call, IN_USE, f"{entity.arn} cannot be deleted: it still has a {child}.")
             family.free(call, entity)
             call.store.delete(entity)
         return {**answer(call, entity), "Success": True}
