@@ -14,18 +14,13 @@ from typing import Any
 import boto3
 import pytest
 
+from mlops_sm.operations import resources
+
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "tests" / "clients"
 SDK_V2 = ROOT / ".venv-sdk-v2" / "bin" / "python"
 BUCKET = "clients"
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-)
+TRUST = json.dumps(resources.TRUST)
 
 
 def plain_environment(home: Path, **variables: str) -> dict[str, str]:

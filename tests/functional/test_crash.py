@@ -20,6 +20,7 @@ from botocore.parsers import ResponseParserError
 
 from mlops_sm import naming
 from mlops_sm.emulator import LocalAccount
+from mlops_sm.operations import resources
 
 ACCOUNT = naming.LOCAL_ACCOUNT_ID
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/execution"
@@ -31,14 +32,7 @@ account = LocalAccount.open(Path(sys.argv[1]))
 print(account.endpoint_url, flush=True)
 sys.stdin.read()
 """
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
-    }
-)
+TRUST = json.dumps(resources.TRUST)
 GONE = (HTTPClientError, EndpointConnectionError, ResponseParserError, KeyError)
 """What a client gets when the owner dies; the last two, when it died between an answer's headers and its body."""
 Work = Callable[["Load", int], None]
