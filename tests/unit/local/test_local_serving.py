@@ -47,15 +47,20 @@ class Serving:
         body = files if isinstance(files, bytes) else self.make_archive(files)
         self.store.put("s3://bucket/model.tar.gz", body)
         model = ServedModel(image="python", source=ModelSource("s3://bucket/model.tar.gz"), environment=variables)
-        script = model.stage(self.folder, self.store)
-        environment = job_environment(variables, region="us-east-1", endpoint_url=None)
-        running = Server(site=self.site, folder=self.folder, log=self.folder.log).start(
-            script, environment, workers=workers
-        )
+        running = self.start(model, workers=workers)
         try:
             yield running
         finally:
             running.stop()
+
+    def start(
+        self, model: ServedModel, *, folder: JobFolder | None = None, program: Path | None = None, **options: Any
+    ) -> Running:
+        folder = folder or self.folder
+        script = model.stage(folder, self.store, program=program)
+        environment = job_environment(model.environment, region="us-east-1", endpoint_url=None)
+        server = Server(site=self.site, folder=folder, log=folder.log)
+        return server.start(script, environment, program=program, **options)
 
     @property
     def log(self) -> str:
@@ -187,11 +192,8 @@ def test_whoever_waits_for_its_health_may_give_up(cold_serving: Serving) -> None
     script = "import time\ntime.sleep(600)\n"
     cold_serving.store.put("s3://bucket/model.tar.gz", cold_serving.make_archive({"code/inference.py": script}))
     model = ServedModel(image="python", source=ModelSource("s3://bucket/model.tar.gz"))
-    staged = model.stage(cold_serving.folder, cold_serving.store)
-    server = Server(site=cold_serving.site, folder=cold_serving.folder, log=cold_serving.folder.log)
-    environment = job_environment({}, region="us-east-1", endpoint_url=None)
     with pytest.raises(NotHealthyError):
-        server.start(staged, environment, is_stopped=lambda: True)
+        cold_serving.start(model, is_stopped=lambda: True)
 
 
 @pytest.mark.parametrize("name", ["../outside.py", "/outside.py"])
@@ -275,10 +277,7 @@ def test_two_programs_of_ones_own_serve_on_the_same_port(cold_serving: Serving, 
             serving.store.put(f"s3://bucket/{number}.tar.gz", serving.make_archive({"weights.txt": number}))
             folder = JobFolder.create(serving.site.jobs, f"server-{number}")
             model = ServedModel(image="mine", source=ModelSource(f"s3://bucket/{number}.tar.gz"))
-            script = model.stage(folder, serving.store, program=serve)
-            environment = job_environment({}, region="us-east-1", endpoint_url=None)
-            server = Server(site=serving.site, folder=folder, log=folder.log)
-            running.append(server.start(script, environment, program=serve))
+            running.append(serving.start(model, folder=folder, program=serve))
         for number, each in zip(("1", "2"), running, strict=True):
             answer = each.invoke(b"1,2", "text/csv", "application/json", timeout=TIMEOUT)
             told = [[], "/invocations", number, "1,2", "text/csv", "application/json"]
@@ -300,10 +299,7 @@ def test_a_program_of_ones_own_survives_an_answer_that_comes_too_late(cold_servi
     serve = program(tmp_path, slow)
     cold_serving.store.put("s3://bucket/model.tar.gz", cold_serving.make_archive({"weights.txt": "1"}))
     model = ServedModel(image="mine", source=ModelSource("s3://bucket/model.tar.gz"))
-    script = model.stage(cold_serving.folder, cold_serving.store, program=serve)
-    server = Server(site=cold_serving.site, folder=cold_serving.folder, log=cold_serving.folder.log)
-    environment = job_environment({}, region="us-east-1", endpoint_url=None)
-    running = server.start(script, environment, program=serve)
+    running = cold_serving.start(model, program=serve)
     try:
         with pytest.raises(NoResponseError, match="no answer within"):
             running.invoke(b"slow", "text/csv", timeout=0.2)
@@ -347,8 +343,5 @@ def test_an_answer_that_nobody_fetched_costs_no_connection(tmp_path: Path, monke
 
 def test_a_program_that_ends_is_not_healthy(cold_serving: Serving, tmp_path: Path) -> None:
     serve = program(tmp_path, "#!/bin/sh\necho no weights; exit 3\n")
-    script = ServedModel(image="mine", source=None).stage(cold_serving.folder, cold_serving.store, program=serve)
-    server = Server(site=cold_serving.site, folder=cold_serving.folder, log=cold_serving.folder.log)
-    environment = job_environment({}, region="us-east-1", endpoint_url=None)
     with pytest.raises(NotHealthyError, match="no weights"):
-        server.start(script, environment, program=serve)
+        cold_serving.start(ServedModel(image="mine", source=None), program=serve)
