@@ -19,6 +19,7 @@ from mlops_sm.local.serving import ModelSource, ServedModel
 MAX_PAYLOAD: Final = 6
 """Megabytes of a payload when the request does not say (API reference, CreateTransformJob)."""
 _MAX_MEGABYTES: Final = 100
+"""Of a payload, and of all that are sent at once, so no more payloads either (the same page)."""
 _TRANSFORMS: Final = "MaxConcurrentTransforms"
 _CONTAINERS: Final = frozenset({"MaxPayloadInMB", _TRANSFORMS, "BatchStrategy"})
 """Members that a container may decide when the request does not."""

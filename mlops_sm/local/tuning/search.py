@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ class RandomSearch:
         return {each.name: each.at(self._random.random()) for each in self._space.ranges}
 
     def _left(self) -> Values | None:
-        """One of the few that were not given yet."""
-        if len(self._given) >= self._space.count:
+        """One of the few that were not given yet; none of a continuous range, which has hardly any to give."""
+        if len(self._given) >= self._space.count or math.isinf(self._space.count):
             return None
         left = [values for values in self._space.each() if tuple(values.values()) not in self._given]
         values = self._random.choice(left)

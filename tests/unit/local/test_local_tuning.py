@@ -86,6 +86,15 @@ def test_every_combination_is_given_once(search: Search) -> None:
     assert len(given_out) == len(set(given_out)) == SMALL.count == 6
 
 
+@pytest.mark.parametrize("names", ["x", "xy"])
+def test_ends_with_nothing_between_them_are_soon_exhausted(names: str) -> None:
+    search = RandomSearch(Space([Numbers(name, 1.0, math.nextafter(1.0, 2.0)) for name in names]), 1)
+    given_out = []
+    while (values := search.ask()) is not None:
+        given_out.append(tuple(values.values()))
+    assert len(given_out) == len(set(given_out)) == 2 ** len(names)
+
+
 def _minimize(search: Search, trials: int) -> float:
     best = math.inf
     for _ in range(trials):
