@@ -54,13 +54,11 @@ class Callbacks:
         waiter, now = _Waiter(callback.execution), self._clock().timestamp()
         key = (scope, callback.token)
         self._store.add(
-            Entity(
-                scope=scope,
-                kind=Kind.CALLBACK,
-                name=callback.token,
-                arn=scope.arn(Kind.CALLBACK, callback.token),
-                created=now,
-                modified=now,
+            Entity.new(
+                scope,
+                Kind.CALLBACK,
+                callback.token,
+                now,
                 status=WAITING,
                 body={
                     "PipelineExecutionArn": callback.execution,

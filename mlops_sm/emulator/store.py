@@ -82,6 +82,32 @@ class Entity:
     status: str = ""
     body: dict[str, Json] = field(default_factory=dict)
 
+    @classmethod
+    def new(
+        cls,
+        scope: Scope,
+        kind: Kind,
+        name: str,
+        now: float,
+        *,
+        arn: str = "",
+        parent: str = "",
+        status: str = "",
+        body: dict[str, Json],
+    ) -> Entity:
+        """An entity that is created at an epoch second; its ARN follows from its kind and name unless it is given."""
+        return cls(
+            scope=scope,
+            kind=kind,
+            name=name,
+            arn=arn or scope.arn(kind, name),
+            created=now,
+            modified=now,
+            parent=parent,
+            status=status,
+            body=body,
+        )
+
     def with_body(self, changes: Mapping[str, Json], *, modified: float, status: str | None = None) -> Entity:
         """The entity after a change; a member that becomes None is taken out."""
         body = {key: value for key, value in {**self.body, **changes}.items() if value is not None}

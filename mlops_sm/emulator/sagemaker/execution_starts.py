@@ -46,13 +46,12 @@ def start_pipeline_execution(call: Call) -> dict[str, Json]:
         identifier = call.service.new_id(_ID_LENGTH)
         name = request.get("PipelineExecutionDisplayName") or f"execution-{round(now * 1000)}"
         current = pipeline_of(call, pipeline.arn)
-        execution = Entity(
-            scope=pipeline.scope,
-            kind=Kind.EXECUTION,
-            name=identifier,
+        execution = Entity.new(
+            pipeline.scope,
+            Kind.EXECUTION,
+            identifier,
+            now,
             arn=f"{pipeline.arn}/execution/{identifier}",
-            created=now,
-            modified=now,
             parent=pipeline.name,
             status=ExecutionStatus.EXECUTING,
             body={

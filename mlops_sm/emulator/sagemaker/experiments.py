@@ -20,26 +20,24 @@ from mlops_sm.emulator.store import Condition, Entity, Kind, Scope
 
 def experiment(scope: Scope, name: str, now: float, members: Mapping[str, Json]) -> Entity:
     """An experiment; `members` are further members of its Describe response."""
-    return Entity(
-        scope=scope,
-        kind=Kind.EXPERIMENT,
-        name=name,
+    return Entity.new(
+        scope,
+        Kind.EXPERIMENT,
+        name,
+        now,
         arn=entity_arn(scope, Kind.EXPERIMENT, name),
-        created=now,
-        modified=now,
         body={"ExperimentName": name, "DisplayName": name, **members},
     )
 
 
 def trial(owner: Entity, name: str, now: float, members: Mapping[str, Json]) -> Entity:
     """A trial of an experiment; `members` are further members of its Describe response."""
-    return Entity(
-        scope=owner.scope,
-        kind=Kind.TRIAL,
-        name=name,
+    return Entity.new(
+        owner.scope,
+        Kind.TRIAL,
+        name,
+        now,
         arn=entity_arn(owner.scope, Kind.TRIAL, name),
-        created=now,
-        modified=now,
         parent=owner.name,
         body={"TrialName": name, "DisplayName": name, **members, "ExperimentName": owner.name},
     )

@@ -28,13 +28,12 @@ _FILTERS: Final = ("ExperimentName", "TrialName", "SourceArn")
 def component(scope: Scope, name: str, now: float, members: Mapping[str, Json]) -> Entity:
     """A trial component; `members` are further members of its Describe response."""
     source = members.get("Source") or {}
-    return Entity(
-        scope=scope,
-        kind=Kind.TRIAL_COMPONENT,
-        name=name,
+    return Entity.new(
+        scope,
+        Kind.TRIAL_COMPONENT,
+        name,
+        now,
         arn=entity_arn(scope, Kind.TRIAL_COMPONENT, name),
-        created=now,
-        modified=now,
         parent=source.get("SourceArn", ""),
         status=source.get("SourceType", ""),
         body={"TrialComponentName": name, "DisplayName": name, **members},

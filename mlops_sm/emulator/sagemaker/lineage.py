@@ -95,13 +95,12 @@ def artifact(
     """
     types = sorted(json.dumps(each, sort_keys=True) for each in source.get("SourceTypes") or [])
     identifier = hashlib.sha256("\n".join([source["SourceUri"], *types]).encode()).hexdigest()[:32]
-    return Entity(
-        scope=scope,
-        kind=Kind.ARTIFACT,
-        name=identifier,
+    return Entity.new(
+        scope,
+        Kind.ARTIFACT,
+        identifier,
+        now,
         arn=entity_arn(scope, Kind.ARTIFACT, identifier),
-        created=now,
-        modified=now,
         parent=source["SourceUri"],
         status=kind,
         body={"Source": dict(source), "ArtifactType": kind, **(members or {})},
@@ -110,13 +109,12 @@ def artifact(
 
 def named(kind: Kind, scope: Scope, name: str, now: float, members: Mapping[str, Json]) -> Entity:
     """An action or a context from its Create request's members."""
-    return Entity(
-        scope=scope,
-        kind=kind,
-        name=name,
+    return Entity.new(
+        scope,
+        kind,
+        name,
+        now,
         arn=entity_arn(scope, kind, name),
-        created=now,
-        modified=now,
         parent=members["Source"]["SourceUri"],
         status=members[f"{_noun(kind)}Type"],
         body={f"{_noun(kind)}Name": name, **members},

@@ -29,15 +29,7 @@ def create_model(call: Call) -> dict[str, Json]:
         _check_container(call, container)
         # As DescribeModel shows every container.
         container.setdefault("Mode", "SingleModel")
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.MODEL,
-        name=name,
-        arn=call.scope.arn(Kind.MODEL, name),
-        created=now,
-        modified=now,
-        body=body,
-    )
+    entity = Entity.new(call.scope, Kind.MODEL, name, now, body=body)
     with call.store.transaction():
         if not call.store.add(entity):
             raise invalid(f'Cannot create already existing model "{entity.arn}".')

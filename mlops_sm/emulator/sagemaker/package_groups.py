@@ -21,13 +21,11 @@ _POLICY: Final = "ResourcePolicy"
 def create_model_package_group(call: Call) -> dict[str, Json]:
     """Keep a group for the versions of one model."""
     name, now = call.request["ModelPackageGroupName"], call.now()
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.MODEL_PACKAGE_GROUP,
-        name=name,
-        arn=call.scope.arn(Kind.MODEL_PACKAGE_GROUP, name),
-        created=now,
-        modified=now,
+    entity = Entity.new(
+        call.scope,
+        Kind.MODEL_PACKAGE_GROUP,
+        name,
+        now,
         body={**call.members(), "ModelPackageGroupStatus": "Completed", LAST_VERSION: 0},
     )
     with call.store.transaction():

@@ -60,13 +60,10 @@ def _add(call: Call) -> Entity:
     body = {**call.members("ModelPackageGroupName"), "ModelPackageStatus": "Completed"}
     if "ModelPackageGroupName" not in call.request:
         name = call.request["ModelPackageName"]
-        arn = call.scope.arn(Kind.MODEL_PACKAGE, name)
-        entity = Entity(
-            scope=call.scope, kind=Kind.MODEL_PACKAGE, name=name, arn=arn, created=now, modified=now, body=body
-        )
+        entity = Entity.new(call.scope, Kind.MODEL_PACKAGE, name, now, body=body)
         if not call.store.add(entity):
-            raise AwsError("ConflictException", f"Model package already exists: {arn}")
-        tag_new(call, arn)
+            raise AwsError("ConflictException", f"Model package already exists: {entity.arn}")
+        tag_new(call, entity.arn)
         return entity
     if call.request.get("Tags"):
         raise invalid("Tags are not supported for versioned model packages: put them on the model package group.")
@@ -78,14 +75,13 @@ def _add(call: Call) -> Entity:
         "ModelPackageVersion": version,
         _APPROVAL: approval,
     }
-    entity = Entity(
-        scope=group.scope,
-        kind=Kind.MODEL_PACKAGE,
+    entity = Entity.new(
+        group.scope,
+        Kind.MODEL_PACKAGE,
         # Padded, so that names sort as versions do.
-        name=f"{group.name}/{version:09d}",
+        f"{group.name}/{version:09d}",
+        now,
         arn=group.scope.arn(Kind.MODEL_PACKAGE, f"{group.name}/{version}"),
-        created=now,
-        modified=now,
         parent=group.name,
         status=approval,
         body=body,

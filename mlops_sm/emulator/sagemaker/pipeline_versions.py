@@ -35,13 +35,12 @@ def pipeline_of(call: Call, value: str) -> Entity:
 
 def new_version(pipeline: Entity, number: int, definition: str, now: float) -> Entity:
     """A version, not in the store yet."""
-    return Entity(
-        scope=pipeline.scope,
-        kind=Kind.PIPELINE_VERSION,
-        name=_name(pipeline.name, number),
+    return Entity.new(
+        pipeline.scope,
+        Kind.PIPELINE_VERSION,
+        _name(pipeline.name, number),
+        now,
         arn=f"{pipeline.arn}/version/{number}",
-        created=now,
-        modified=now,
         parent=pipeline.name,
         body={"PipelineVersionId": number, "PipelineDefinition": definition},
     )

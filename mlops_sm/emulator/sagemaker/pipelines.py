@@ -35,13 +35,11 @@ def create_pipeline(call: Call) -> dict[str, Json]:
 
     def add() -> dict[str, Json]:
         now = call.now()
-        pipeline = Entity(
-            scope=call.scope,
-            kind=Kind.PIPELINE,
-            name=name,
-            arn=call.scope.arn(Kind.PIPELINE, name),
-            created=now,
-            modified=now,
+        pipeline = Entity.new(
+            call.scope,
+            Kind.PIPELINE,
+            name,
+            now,
             body={
                 "PipelineDisplayName": name,
                 **call.members(*_DEFINITION, _ALIASES),

@@ -24,16 +24,7 @@ def create_processing_job(call: Call) -> dict[str, Json]:
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     for output in (body.get("ProcessingOutputConfig") or {}).get("Outputs") or []:
         output.setdefault("AppManaged", False)
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.PROCESSING_JOB,
-        name=name,
-        arn=call.scope.arn(Kind.PROCESSING_JOB, name),
-        created=now,
-        modified=now,
-        status=IN_PROGRESS,
-        body=body,
-    )
+    entity = Entity.new(call.scope, Kind.PROCESSING_JOB, name, now, status=IN_PROGRESS, body=body)
     start_job(call, entity, FAMILY)
     return {"ProcessingJobArn": entity.arn}
 

@@ -169,14 +169,13 @@ def new_record(
         AwsError: The name is taken.
     """
     now = call.now()
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.RECORD,
-        name=f"{family.name}/{name}",
+    entity = Entity.new(
+        call.scope,
+        Kind.RECORD,
+        f"{family.name}/{name}",
+        now,
         arn=arn or family.arn_of(call.scope, name),
         parent=family.name,
-        created=now,
-        modified=now,
         body=dict(body),
     )
     if not call.store.add(entity):

@@ -64,17 +64,7 @@ def new_training_job(call: Call, parent: str = "", **members: Json) -> Entity:
     name, now = call.request["TrainingJobName"], call.now()
     body = {**DEFAULTS, **call.members(), **members}
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.TRAINING_JOB,
-        name=name,
-        arn=call.scope.arn(Kind.TRAINING_JOB, name),
-        created=now,
-        modified=now,
-        parent=parent,
-        status=IN_PROGRESS,
-        body=body,
-    )
+    entity = Entity.new(call.scope, Kind.TRAINING_JOB, name, now, parent=parent, status=IN_PROGRESS, body=body)
     return _enter(entity, "Starting", "Starting the training job", now)
 
 

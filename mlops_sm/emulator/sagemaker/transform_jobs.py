@@ -42,16 +42,7 @@ def create_transform_job(call: Call) -> dict[str, Json]:
         "TransformOutput": {"AssembleWith": "None", **members["TransformOutput"]},
         "DataProcessing": {**_PROCESSING, **(members.get("DataProcessing") or {})},
     }
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.TRANSFORM_JOB,
-        name=name,
-        arn=call.scope.arn(Kind.TRANSFORM_JOB, name),
-        created=now,
-        modified=now,
-        status=IN_PROGRESS,
-        body=body,
-    )
+    entity = Entity.new(call.scope, Kind.TRANSFORM_JOB, name, now, status=IN_PROGRESS, body=body)
     request = {
         **call.request,
         "Containers": _containers(call, model),

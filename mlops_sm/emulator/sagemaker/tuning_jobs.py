@@ -67,13 +67,11 @@ def create_tuning_job(call: Call) -> dict[str, Json]:
         max_runtime_in_seconds=config["ResourceLimits"].get("MaxRuntimeInSeconds"),
         parents=best if identical else None,
     )
-    entity = Entity(
-        scope=call.scope,
-        kind=Kind.TUNING_JOB,
-        name=name,
-        arn=call.scope.arn(Kind.TUNING_JOB, name),
-        created=now,
-        modified=now,
+    entity = Entity.new(
+        call.scope,
+        Kind.TUNING_JOB,
+        name,
+        now,
         status=IN_PROGRESS,
         body={
             **with_defaults(call.members("HyperParameterTuningJobName"), definitions),
