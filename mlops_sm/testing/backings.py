@@ -188,7 +188,9 @@ def _open_there(opening: Opening, folder: Path) -> Iterator[Backing]:
 
 def _write_settings(folder: Path, images: Mapping[str, str]) -> None:
     """Make a folder a project: that is how a server is told what images stand for."""
-    lines = [f"{json.dumps(image, ensure_ascii=False)} = {json.dumps(to)}" for image, to in images.items()]
+    # A relative path is meant from the caller's folder, not from this one.
+    targets = {image: str(Path(to).absolute()) if Path(to).is_dir() else to for image, to in images.items()}
+    lines = [f"{json.dumps(image, ensure_ascii=False)} = {json.dumps(to)}" for image, to in targets.items()]
     settings = ["[tool.mlops_sm]", 'name = "tests"', "[tool.mlops_sm.local.images]", *lines, ""]
     (folder / "pyproject.toml").write_text("\n".join(settings), encoding="utf-8")
 

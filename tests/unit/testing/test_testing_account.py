@@ -194,6 +194,17 @@ def test_images_of_the_project_are_used(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("own_process", [False, True], ids=["here", "there"])
+def test_a_folder_of_programs_is_relative_to_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_process: bool
+) -> None:
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "train").touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    with local_account(images={"mine": "./programs"}, own_process=own_process) as account:
+        assert account.state.is_dir()
+
+
+@pytest.mark.parametrize("own_process", [False, True], ids=["here", "there"])
 def test_handlers_of_the_project_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_process: bool) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.mlops_sm]\nname = "churn"\n[tool.mlops_sm.local.handlers]\nEMR = "stand_ins:run"\n'
