@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,15 @@ def test_the_model_is_in_the_registry(state: Path) -> None:
     ]
     assert listed[0]["metrics"]["accuracy"] > 0.8
     assert "auc" in lending("logs", "latest", "Tune", "--state", str(state)).stdout
+
+
+def test_what_the_demo_says_to_do_next_can_be_done(state: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(state, tmp_path / "state")
+    told = lending("demo", "--state", str(own)).stdout
+    following = [line.split()[1:] for line in told.splitlines() if line.startswith("  mlops-sm ")]
+    assert [words[0] for words in following] == ["models", "executions", "logs", "run"]
+    for words in following:
+        lending(*words, code=1 if words[0] == "run" else 0)
 
 
 def test_a_gate_that_is_missed_is_the_answer_no(state: Path) -> None:
