@@ -55,16 +55,15 @@ def preflight(
     )
     problems: list[Problem] = []
     ignored: dict[Ignored, list[_Use]] = {}
-    for step in definition.walk():
-        if step.kind in handlers:
-            continue
+    steps = [step for step in definition.walk() if step.kind not in handlers]
+    for step in steps:
         if step.kind in UNSUPPORTED:
             problems.append(_unsupported(step))
         elif step.kind in JOBS:
             problems += _check_job(step, scope, images, ignored)
     if definition.raw.get("MlflowConfig"):
         ignored.setdefault(MLFLOW, []).append(_Use("", "MlflowConfig"))
-    if isolation is not None and any(step.kind in JOBS for step in definition.walk()):
+    if isolation is not None and any(step.kind in JOBS for step in steps):
         fact = isolation.probe()
         if not fact.ok:
             problems.append(Problem("E401", "local account -> isolation", fact.detail, fact.fix))

@@ -252,6 +252,12 @@ def test_a_machine_without_isolation_refuses_jobs_only() -> None:
     assert check(step("Model", StepKind.MODEL, {}), isolation=isolation) == []
 
 
+def test_what_the_user_handles_is_no_job_to_isolate() -> None:
+    isolation, quality = NamespaceIsolation(platform="darwin"), step("Quality", StepKind.QUALITY_CHECK, PROCESSING)
+    assert codes(check(quality, isolation=isolation)) == ["E401"]
+    assert check(quality, isolation=isolation, handlers={StepKind.QUALITY_CHECK}) == []
+
+
 def leaves(shape: Shape, path: str = "") -> list[str]:
     match shape.type_name:
         case "structure":
