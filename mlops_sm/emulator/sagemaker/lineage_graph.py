@@ -9,8 +9,6 @@ from mlops_sm.emulator.store import Kind, Scope, Store
 
 _BATCH: Final = 500
 """Bound values of one statement; SQLite's builds allow 999 at the least."""
-
-
 _NAME: Final = "CASE {0}.kind WHEN 'artifact' THEN json_extract({0}.body, '$.ArtifactName') ELSE {0}.name END"
 """The name of an end; an artifact need not have one."""
 

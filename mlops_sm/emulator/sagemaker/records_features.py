@@ -12,6 +12,7 @@ from mlops_sm.emulator.service import Call, Operation, modelled
 from mlops_sm.emulator.store import Entity
 
 _RESERVED: Final = frozenset({"is_deleted", "write_time", "api_invocation_time"})
+_MAX_PARAMETERS: Final = 25
 _METADATA: Final = "FeatureMetadata"
 """Of the body: what is said of features, by their names."""
 
@@ -121,9 +122,6 @@ def update_feature_metadata(call: Call) -> dict[str, Json]:
         features = {**(group.body.get(_METADATA) or {}), call.request["FeatureName"]: changed}
         call.store.save(group.with_body({_METADATA: features}, modified=group.modified))
     return {}
-
-
-_MAX_PARAMETERS: Final = 25
 
 
 def _feature(call: Call, group: Entity) -> tuple[str, dict[str, Any]]:

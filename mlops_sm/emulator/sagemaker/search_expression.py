@@ -147,9 +147,7 @@ def _ordered(wanted: Property, order: Callable[[float, float], bool], name: str,
         case Type.NUMBER | Type.EITHER:
             limit, whole = _number(wanted, value), _is_whole(wanted, value)
             return lambda values: any(
-                order(float(int(number)) if whole else number, limit)
-                for each in values
-                if (number := as_number(each)) is not None
+                order(number, limit) for each in values if (number := _comparable(each, whole=whole)) is not None
             )
         case _:
             assert_never(wanted.type)
