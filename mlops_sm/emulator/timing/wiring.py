@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.database import Database
-from mlops_sm.emulator.events import Deliveries
+from mlops_sm.emulator.events.delivery import Deliveries
 from mlops_sm.emulator.protocol import Answer
 
 if TYPE_CHECKING:
