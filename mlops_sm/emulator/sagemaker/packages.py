@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,6 +11,7 @@ from mlops_sm.definition.wording import repeated
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.sagemaker.package_groups import LAST_VERSION, group_of
+from mlops_sm.emulator.sagemaker.records_cards import check_content
 from mlops_sm.emulator.sagemaker.tags import tag_new
 from mlops_sm.emulator.service import Call, Operation, find, once
 from mlops_sm.emulator.store import Condition, Entity, Kind
@@ -207,14 +207,8 @@ def _check_specifications(specifications: Sequence[Mapping[str, Json]]) -> None:
 
 
 def _check_card(card: Mapping[str, Json] | None) -> None:
-    if card is None or _CONTENT not in card:
-        return
-    try:
-        content = json.loads(card[_CONTENT])
-    except ValueError as error:
-        raise invalid(f"{_CONTENT} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise invalid(f"{_CONTENT} is not a JSON object.")
+    if card is not None and _CONTENT in card:
+        check_content(card[_CONTENT], _CONTENT)
 
 
 def _summary(entity: Entity) -> dict[str, Json]:

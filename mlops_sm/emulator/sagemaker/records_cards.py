@@ -26,10 +26,11 @@ from mlops_sm.emulator.store import Entity
 
 _VERSIONS: Final = "ModelCardVersion"
 _ARCHIVED: Final = "Archived"
+_WHAT: Final = "Model card content"
 
 
 def _made(call: Call) -> dict[str, Json]:
-    _check_content(call)
+    check_content(call.request["Content"], _WHAT)
     return {"ModelCardVersion": 1, "CreatedBy": {}, "LastModifiedBy": {}}
 
 
@@ -69,7 +70,8 @@ def update_model_card(call: Call) -> dict[str, Json]:
     given = dict(members_given(call, "Content", "ModelCardStatus"))
     if len(given) == 2:  # noqa: PLR2004 - both of them
         raise invalid("You cannot update both model card content and model card status in a single call.")
-    _check_content(call)
+    if "Content" in given:
+        check_content(given["Content"], _WHAT)
     with call.store.transaction():
         card, now = _card(call), call.now()
         if "Content" in given:
@@ -126,15 +128,18 @@ def _keep_version(call: Call, card: Entity) -> None:
     new_record(call, _VERSION, name, card.body, arn=f"{card.arn}/version/{number}", tagged=False)
 
 
-def _check_content(call: Call) -> None:
-    if "Content" not in call.request:
-        return
+def check_content(content: str, what: str) -> None:
+    """Refuse a model card's content that is no JSON object.
+
+    Raises:
+        AwsError: ValidationException; it calls the content `what`.
+    """
     try:
-        content = json.loads(call.request["Content"])
+        card = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise invalid(f"Model card content is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise invalid("Model card content is not a JSON object.")
+        raise invalid(f"{what} is not JSON: {error}") from None
+    if not isinstance(card, dict):
+        raise invalid(f"{what} is not a JSON object.")
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {

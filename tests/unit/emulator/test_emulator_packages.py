@@ -263,7 +263,7 @@ def test_a_card_is_merged_and_left_out_when_only_metadata_is_asked_for(account: 
     assert describe(account, arn)["ModelCard"] == {**card, "ModelCardStatus": "Approved"}
     metadata = account.sagemaker.describe_model_package(ModelPackageName=arn, IncludedData="MetadataOnly")
     assert metadata["ModelCard"] == {"ModelCardStatus": "Approved"}
-    for content in ("{", "[]"):
+    for content in ("{", "[]", "[" * 50_000):
         with pytest.raises(ClientError, match="ModelCardContent is not"):
             register(account, ModelCard={"ModelCardContent": content})
         with pytest.raises(ClientError, match="ModelCardContent is not"):
