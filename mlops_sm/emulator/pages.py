@@ -149,7 +149,7 @@ def read_token(call: Call) -> list[Json] | None:
     try:
         read: list[Json] = json.loads(base64.urlsafe_b64decode(token.encode()))
         fingerprint, position = read[0], read[1:]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         raise _stale() from None
     if fingerprint != _fingerprint(call):
         raise _stale()

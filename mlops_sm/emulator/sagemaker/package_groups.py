@@ -66,7 +66,7 @@ def put_model_package_group_policy(call: Call) -> dict[str, Json]:
     policy = call.request[_POLICY]
     try:
         document = json.loads(policy)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not document.get("Statement"):
         raise invalid("ResourcePolicy is not a policy: it must be a JSON document with a Statement.")

@@ -220,8 +220,9 @@ def test_a_group_has_a_policy(account: Any) -> None:
     for operation in (sagemaker.get_model_package_group_policy, sagemaker.delete_model_package_group_policy):
         with pytest.raises(ClientError, match=f"ValidationException.*Cannot find resource policy for: {GROUP}g"):
             operation(ModelPackageGroupName="g")
-    with pytest.raises(ClientError, match="ResourcePolicy is not a policy"):
-        sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy="{")
+    for document in ("{", "[" * 10_000):
+        with pytest.raises(ClientError, match="ResourcePolicy is not a policy"):
+            sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy=document)
     answer = sagemaker.put_model_package_group_policy(ModelPackageGroupName="g", ResourcePolicy=policy)
     assert answer["ModelPackageGroupArn"] == f"{GROUP}g"
     assert sagemaker.get_model_package_group_policy(ModelPackageGroupName="g")["ResourcePolicy"] == policy
