@@ -83,7 +83,9 @@ class Application:
                 arrival, AwsError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
             )
         if arrival.service == SAGEMAKER and not _is_json(arrival):
-            return refusal(arrival, unavailable(arrival))
+            given = arrival.headers.get("content-type") or "no content type"
+            asked = f"X-Amz-Target SageMaker.{arrival.operation or 'OPERATION'} and the content type application/x-amz-json-1.1"
+            return refusal(arrival, AwsError("UnknownOperationException", f"SageMaker takes {asked}, not {given}."))
         try:
             answer = self._answer(arrival, lambda: self._forward(arrival))
         except Exception as error:

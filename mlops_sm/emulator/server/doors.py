@@ -32,10 +32,18 @@ def stranger(headers: Mapping[str, str], *, exposed: bool) -> str | None:
         return f"the Host header names {host}, which is not this machine"
     origin = headers.get("origin")
     if origin is not None:
-        asking = urlsplit(origin).netloc
+        asking = _asking(origin)
         if not is_local(asking) and not (exposed and asking == host):
             return f"it comes from a web page of {origin}"
     return None
+
+
+def _asking(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        # No page has such an origin.
+        return ""
 
 
 @lru_cache(maxsize=256)

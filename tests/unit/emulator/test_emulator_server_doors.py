@@ -82,3 +82,8 @@ def test_addresses(address: str, loopback: bool) -> None:
 )
 def test_a_bucket_moves_from_the_host_to_the_path(host: str, path: str, moved: tuple[str, str]) -> None:
     assert path_style(host, path) == moved
+
+
+def test_an_origin_that_is_no_address_is_a_stranger_s() -> None:
+    assert stranger({"host": "127.0.0.1", "origin": "http://["}, exposed=False) is not None
+    assert stranger({"host": "build.example.com", "origin": "http://["}, exposed=True) is not None

@@ -155,6 +155,11 @@ def test_what_names_no_operation(wire: Wire, headers: dict[str, str]) -> None:
     assert said.headers["x-amzn-requestid"]
 
 
+def test_a_wrong_content_type_is_told(wire: Wire) -> None:
+    said = wire.signed("sagemaker", b"{}", X_Amz_Target="SageMaker.ListPipelines", Content_Type="text/html")
+    assert b"application/x-amz-json-1.1, not text/html" in said.body
+
+
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": "Basic YTpi"}, {"Authorization": "AWS4-HMAC-SHA256 nonsense"}]
 )
