@@ -84,8 +84,9 @@ class Application:
             )
         if arrival.service == SAGEMAKER and not _is_json(arrival):
             given = arrival.headers.get("content-type") or "no content type"
-            asked = f"X-Amz-Target SageMaker.{arrival.operation or 'OPERATION'} and the content type application/x-amz-json-1.1"
-            return refusal(arrival, AwsError("UnknownOperationException", f"SageMaker takes {asked}, not {given}."))
+            asked = f"X-Amz-Target SageMaker.{arrival.operation or 'OPERATION'}"
+            message = f"SageMaker takes {asked} and the content type application/x-amz-json-1.1, not {given}."
+            return refusal(arrival, AwsError("UnknownOperationException", message))
         try:
             answer = self._answer(arrival, lambda: self._forward(arrival))
         except Exception as error:
