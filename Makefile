@@ -40,7 +40,7 @@ docs: $(READY) ## write the generated documents anew
 	$(BIN)/python -m docs.generate
 
 lock: $(READY) ## resolve the pins anew (needs the package registry)
-	$(BIN)/uv pip compile pyproject.toml --extra sdk --extra local --extra tuning --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra sdk --extra local --extra tuning --extra xgboost --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o constraints/all.txt
 	$(BIN)/uv pip compile constraints/sdk-v2.in --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url -q --upgrade -o constraints/sdk-v2.txt
