@@ -16,20 +16,18 @@ from typing import IO, Final
 from mlops_sm.definition.document import Json
 from mlops_sm.local.batch.association import AssociationError
 from mlops_sm.local.batch.failures import PayloadFailedError, bad_status, reason_of, shown
-from mlops_sm.local.batch.plan import Plan, as_model
+from mlops_sm.local.batch.plan import Plan
 from mlops_sm.local.batch.records import PayloadError, opened, payloads
-from mlops_sm.local.environment import job_environment
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
 from mlops_sm.local.jobs.running import JobRun
 from mlops_sm.local.jobs.transfer import as_job_failure, fetch_object, find_sources, upload_file
-from mlops_sm.local.serving import NoResponseError, NotHealthyError, Response, Running, Server
+from mlops_sm.local.serving import NoResponseError, NotHealthyError, Response, Running, ServedModel
+from mlops_sm.local.serving.start import CONNECTIONS, Settings, start_container
 from mlops_sm.local.site import Site
 from mlops_sm.naming import S3Uri, parse_s3_uri
 
 _LOOK_AROUND: Final = 0.1
-_CONNECTIONS: Final = 16
-"""Requests at once to a program of the image's own, which itself says how many it wants."""
 _PING_SECONDS: Final = 10.0
 _TRY_AGAIN: Final = frozenset({502, 503, 504})
 
@@ -130,31 +128,20 @@ class _Transform:
             yield servers
 
     def _start(self, container: Mapping[str, Json], folder: JobFolder) -> Running:
-        plan, model = self.plan, as_model(container)
-        image = self.site.images.find(model.image)
-        if image is None:
-            raise JobFailureError(f"ClientError: {self.site.images.refusal(model.image, 'ModelName').what}")
-        program = image.program("serve")
-        if image.programs is not None and program is None:
-            raise JobFailureError(f"ClientError: image {model.image} cannot serve: {image.programs} has no serve")
-        script = model.stage(folder, self.site.store, program=program)
-        environment = job_environment(
-            {**model.environment, **plan.variables, **plan.environment},
-            region=self.site.region,
-            endpoint_url=self.site.endpoint_url(network=plan.network and program is None),
-            account_id=self.site.account_id,
-            parallel_jobs=self.site.warm.parallel_jobs,
+        plan = self.plan
+        settings = Settings(
+            workers=min(plan.concurrency, os.cpu_count() or 1),
+            connections=max(plan.concurrency, CONNECTIONS),
+            network=plan.network,
+            overrides={**plan.variables, **plan.environment},
         )
-        server = Server(site=self.site, folder=folder, log=self.folder.log)
-        workers = min(plan.concurrency, os.cpu_count() or 1)
         try:
-            return server.start(
-                script,
-                environment,
-                workers=workers if program is None else max(plan.concurrency, _CONNECTIONS),
-                network=plan.network,
-                warm=image.warm,
-                program=program,
+            return start_container(
+                ServedModel.of(container),
+                folder,
+                self.site,
+                settings,
+                log=self.folder.log,
                 is_stopped=self.job.stop.is_set,
             )
         except NotHealthyError as error:

@@ -14,7 +14,6 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.batch.association import Association, format_of
 from mlops_sm.local.batch.paths import JsonPath
 from mlops_sm.local.batch.records import MEGABYTE
-from mlops_sm.local.serving import ModelSource, ServedModel
 
 MAX_PAYLOAD: Final = 6
 """Megabytes of a payload when the request does not say (API reference, CreateTransformJob)."""
@@ -143,17 +142,6 @@ class Plan:
     def limit(self) -> int | None:
         """Bytes of a payload; None for any number."""
         return self.max_payload * MEGABYTE or None
-
-
-def as_model(container: Mapping[str, Json]) -> ServedModel:
-    """A container definition of the service as a model to serve."""
-    source = None
-    data = (container.get("ModelDataSource") or {}).get("S3DataSource")
-    if data is not None:
-        source = ModelSource(data["S3Uri"], packed=data.get("CompressionType") == "Gzip")
-    elif container.get("ModelDataUrl"):
-        source = ModelSource(container["ModelDataUrl"])
-    return ServedModel(image=container["Image"], source=source, environment=container.get("Environment") or {})
 
 
 def _variables(request: Mapping[str, Json]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -27,12 +27,18 @@ class Response:
     Attributes:
         status: HTTP's.
         content_type: Of the body.
-        body: The response's content.
+        body: The response's content, or a part of it.
+        attributes: Further headers.
+        more: Whether another part follows, of a response that was asked for in parts.
+        broken: Whether the model failed while it was giving its parts.
     """
 
     status: int
     content_type: str
     body: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    more: bool = False
+    broken: bool = False
 
     @property
     def ok(self) -> bool:
@@ -58,9 +64,13 @@ class ServerProcess:
         self.connection.sendall(LENGTHS.pack(len(encoded), len(body)) + encoded)
         self._patience(deadline)
         self.connection.sendall(body)
+        return self.next_part(deadline)
+
+    def next_part(self, deadline: float) -> Response:
+        """A response, or the next part of it. Raises as `exchange`."""
         head_size, body_size = LENGTHS.unpack(self._receive(LENGTHS.size, deadline))
         answer = json.loads(self._receive(head_size, deadline))
-        return Response(answer["status"], answer["content_type"], self._receive(body_size, deadline))
+        return Response(body=self._receive(body_size, deadline), **answer)
 
     def kill(self) -> None:
         """End the process: it is busy with something that nobody waits for any more."""

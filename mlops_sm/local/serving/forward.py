@@ -26,6 +26,9 @@ _PING_SECONDS: Final = 2.0
 _BETWEEN_PINGS: Final = 0.05
 _OK: Final = 200
 _BAD_GATEWAY: Final = 502
+_OWN: Final = "x-amzn-sagemaker-"
+"""How headers of a response start that the service hands on."""
+_PART: Final = 64 * 1024
 
 
 def main(workers: int, serve: str) -> int:
@@ -79,14 +82,37 @@ def _answer(owner: socket.socket, connection: http.client.HTTPConnection) -> Non
         head = json.loads(wire.receive(owner, head_size))
         body = wire.receive(owner, body_size)
         try:
-            status, content_type, answer = _ask(connection, head, body)
+            response = _ask(connection, head, body)
+            said = {
+                "status": response.status,
+                "content_type": response.headers.get("Content-Type") or "application/octet-stream",
+                "attributes": {
+                    name: value for name, value in response.headers.items() if name.lower().startswith(_OWN)
+                },
+            }
+            if head.get("stream"):
+                _pass_on(owner, said, response, wire)
+                continue
+            answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            status, content_type, answer = _BAD_GATEWAY, "text/plain", f"{type(error).__name__}: {error}".encode()
-        wire.send(owner, {"status": status, "content_type": content_type}, answer)
+            said = {"status": _BAD_GATEWAY, "content_type": "text/plain", "attributes": {}}
+            answer = f"{type(error).__name__}: {error}".encode()
+        wire.send(owner, {**said, "more": False} if head.get("stream") else said, answer)
 
 
-def _ask(connection: http.client.HTTPConnection, head: dict[str, Any], body: bytes) -> tuple[int, str, bytes]:
+def _pass_on(owner: socket.socket, said: dict[str, Any], response: http.client.HTTPResponse, wire: Any) -> None:  # noqa: ANN401 - the module beside this one
+    """Hand the parts of a response on as they come."""
+    broken = False
+    try:
+        while part := response.read1(_PART):
+            wire.send(owner, {**said, "more": True}, part)
+    except http.client.HTTPException:
+        broken = True
+    wire.send(owner, {**said, "more": False, "broken": broken}, b"")
+
+
+def _ask(connection: http.client.HTTPConnection, head: dict[str, Any], body: bytes) -> http.client.HTTPResponse:
     headers = {"Content-Type": head.get("content_type"), "Accept": head.get("accept"), **head["attributes"]}
     given = {name: value for name, value in headers.items() if value is not None}
     for left in (1, 0):
@@ -102,7 +128,7 @@ def _ask(connection: http.client.HTTPConnection, head: dict[str, Any], body: byt
             connection.close()
             if not left:
                 raise
-    return response.status, response.headers.get("Content-Type") or "application/octet-stream", response.read()
+    return response
 
 
 if __name__ == "__main__":

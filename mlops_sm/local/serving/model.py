@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mlops_sm.definition.document import Json
 from mlops_sm.local.isolation.layer import ML
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
@@ -43,6 +44,17 @@ class ServedModel:
     image: str
     source: ModelSource | None
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, container: Mapping[str, Json]) -> ServedModel:
+        """A container definition of the service."""
+        source = None
+        data = (container.get("ModelDataSource") or {}).get("S3DataSource")
+        if data is not None:
+            source = ModelSource(data["S3Uri"], packed=data.get("CompressionType") == "Gzip")
+        elif container.get("ModelDataUrl"):
+            source = ModelSource(container["ModelDataUrl"])
+        return cls(image=container["Image"], source=source, environment=container.get("Environment") or {})
 
     def stage(self, folder: JobFolder, store: ObjectStore, *, program: Path | None = None) -> Script:
         """Put the artifacts and the script into a folder.

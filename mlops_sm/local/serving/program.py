@@ -2,7 +2,8 @@
 
 It imports nothing of this package, because it is copied into the job. A process that has loaded the model connects to
 the owner's socket: that is its answer to a health check. Then it answers one request after the other. On the socket
-either side sends a length of a JSON head, a length of a body, the head, the body.
+either side sends a length of a JSON head, a length of a body, the head, the body. An answer that was asked for in parts
+is one message for each part, whose heads say that there is more, and an empty one.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 _SOCKET: Final = "/opt/mlops-sm/serving.sock"
 LENGTHS: Final = struct.Struct("!IQ")
 _INTERNAL: Final = 500
 
-Invoke = Callable[[bytes, "str | None", "str | None", "dict[str, str]"], "tuple[int, str, bytes]"]
+Answer = tuple[int, str, "bytes | Iterator[bytes]", "dict[str, str]"]
+Invoke = Callable[[bytes, "str | None", "str | None", "dict[str, str]"], Answer]
 
 
 def main(workers: int, model_dir: str, code_dir: str, program: str) -> int:
@@ -92,14 +94,38 @@ def _serve(owner: socket.socket, invoke: Invoke) -> None:
         head = json.loads(receive(owner, head_size))
         body = receive(owner, body_size)
         try:
-            status, content_type, answer = invoke(body, head["content_type"], head["accept"], head["attributes"])
+            status, content_type, answer, attributes = invoke(
+                body, head["content_type"], head["accept"], head["attributes"]
+            )
+            if not head.get("stream") and not isinstance(answer, bytes):
+                answer = b"".join(answer)
         except Exception as error:
             traceback.print_exc()
-            status = getattr(error, "status_code", _INTERNAL)
+            status, attributes = getattr(error, "status_code", _INTERNAL), {}
             content_type, answer = "text/plain", f"{type(error).__name__}: {error}".encode()
         sys.stdout.flush()
         sys.stderr.flush()
-        send(owner, {"status": int(status), "content_type": content_type}, answer)
+        said = {"status": int(status), "content_type": content_type, "attributes": attributes}
+        if isinstance(answer, bytes) and not head.get("stream"):
+            send(owner, said, answer)
+        else:
+            _send_parts(owner, said, [answer] if isinstance(answer, bytes) else answer)
+
+
+def _send_parts(owner: socket.socket, head: Mapping[str, Any], parts: Iterable[bytes]) -> None:
+    """Send an answer in parts, each as soon as it is there."""
+    broken = False
+    try:
+        for part in parts:
+            send(owner, {**head, "more": True}, part)
+    except OSError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        broken = True
+    sys.stdout.flush()
+    sys.stderr.flush()
+    send(owner, {**head, "more": False, "broken": broken}, b"")
 
 
 def receive(connection: socket.socket, size: int) -> bytes:

@@ -14,12 +14,13 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-Answer = tuple[int, str, bytes]
+Answer = tuple[int, str, "bytes | Iterator[bytes]", "dict[str, str]"]
+"""Status, content type, body, whole or in parts, and further headers."""
 Invoke = Callable[[bytes, "str | None", "str | None", "dict[str, str]"], Answer]
 
 JSON = "application/json"
@@ -36,11 +37,16 @@ class UnsupportedFormatError(Exception):
 
 
 class Context:
-    """What a handler may take as its last argument: where the model is and the request's headers."""
+    """What a handler may take as its last argument: where the model is, the request's headers, the response's.
+
+    Named as in multi-model-server's ``context.py``, whose context AWS's images give to handlers.
+    """
 
     def __init__(self, model_dir: str, headers: Mapping[str, str]) -> None:
         self.system_properties: dict[str, str | None] = {"model_dir": model_dir, "gpu_id": None}
         self._headers = headers
+        self.response_headers: dict[str, str] = {}
+        self.response_status = _OK
 
     def get_all_request_header(self) -> dict[str, str]:
         """Every header of the request."""
@@ -49,6 +55,19 @@ class Context:
     def get_request_header(self, _index: int, key: str) -> str | None:
         """One header of the request, None when it has none of that name."""
         return self._headers.get(key)
+
+    def set_response_header(self, _index: int, key: str, value: str) -> None:
+        """Give the response a header, e.g. ``X-Amzn-SageMaker-Custom-Attributes``."""
+        self.response_headers[key] = value
+
+    def set_response_content_type(self, index: int, value: str) -> None:
+        """Give the response another content type."""
+        self.set_response_header(index, "Content-Type", value)
+
+    def set_response_status(self, code: int = 200, phrase: str = "", index: int = 0) -> None:
+        """Give the response another status."""
+        del phrase, index
+        self.response_status = code
 
 
 def load(model_dir: str, code_dir: str, program: str) -> Invoke:
@@ -70,16 +89,16 @@ def load(model_dir: str, code_dir: str, program: str) -> Invoke:
         context = Context(model_dir, {"Content-Type": content_type, "Accept": accept, **attributes})
         content = body.decode("utf-8", "replace") if content_type in _TEXT else body
         if transform_fn is not None:
-            return _answer(_call(transform_fn, [model, content, content_type, accept], context), accept)
+            return _answer(_call(transform_fn, [model, content, content_type, accept], context), accept, context)
         try:
             data = _call(handlers["input_fn"], [content, content_type], context)
         except UnsupportedFormatError as error:
-            return _UNSUPPORTED, "text/plain", str(error).encode()
+            return _UNSUPPORTED, "text/plain", str(error).encode(), {}
         prediction = _call(handlers["predict_fn"], [data, model], context)
         try:
-            return _answer(_call(handlers["output_fn"], [prediction, accept], context), accept)
+            return _answer(_call(handlers["output_fn"], [prediction, accept], context), accept, context)
         except UnsupportedFormatError as error:
-            return _NOT_ACCEPTABLE, "text/plain", str(error).encode()
+            return _NOT_ACCEPTABLE, "text/plain", str(error).encode(), {}
 
     return invoke
 
@@ -160,11 +179,18 @@ def _call(function: Callable[..., Any], arguments: list[Any], context: Context) 
     return function(*arguments)
 
 
-def _answer(result: Any, accept: str) -> Answer:  # noqa: ANN401 - the script's
+def _answer(result: Any, accept: str, context: Context) -> Answer:  # noqa: ANN401 - the script's
     body, content_type = result if isinstance(result, tuple) else (result, accept)
-    if not isinstance(body, (bytes, bytearray)):
-        body = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    return _OK, content_type, bytes(body)
+    headers = dict(context.response_headers)
+    content_type = headers.pop("Content-Type", content_type)
+    parts = isinstance(body, Iterator)
+    return context.response_status, content_type, map(_encoded, body) if parts else _encoded(body), headers
+
+
+def _encoded(body: Any) -> bytes:  # noqa: ANN401 - the script's
+    if isinstance(body, (bytes, bytearray)):
+        return bytes(body)
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
 
 def _kind(content_type: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mlops_sm.definition.document import Json
+from mlops_sm.local import interpreter
 from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
 from mlops_sm.local.jobs.attend import start_process
 from mlops_sm.local.jobs.folder import JobFolder, last_line
@@ -97,6 +98,7 @@ class Server:
                     network=network and program is None,
                     log=log.fileno(),
                     read_only=(MODEL,),
+                    overlaid=interpreter.own().changeable(self.folder.root),
                 )
                 running.attend(start_process(launch, self.site, warm=warm))
             deadline = time.monotonic() + self.startup_seconds
