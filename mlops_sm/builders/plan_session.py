@@ -131,6 +131,8 @@ class PlanSession(PipelineSession):  # type: ignore[misc] # the SDK has no types
     ) -> None:
         self._planned: dict[str, Planned] = {}
         self._uris: dict[tuple[Path | bytes, PlannedForm, str], str] = {}
+        self._folders: dict[str, str] = {}
+        self._elsewhere: dict[str, str] = {}
         self._pipeline_name = pipeline_name
         self._account = account
         self._role_arn = role_arn
@@ -164,11 +166,21 @@ class PlanSession(PipelineSession):  # type: ignore[misc] # the SDK has no types
         known = self._uris.get((source, form, name))
         if known is not None:
             return known
-        placeholder = f"{PLACEHOLDER}{len(self._uris):08d}"
+        placeholder = self._new_placeholder()
         uri = f"s3://{self._default_bucket}/{naming.asset_key(self._pipeline_name, placeholder, name)}"
         self._uris[source, form, name] = uri
         self._planned[uri] = Planned(uri, source, form)
         return uri
+
+    def folder_for(self, name: str) -> str:
+        """What stands for the digest of everything that the SDK is going to upload below a folder of this name."""
+        return self._folders.setdefault(name, self._new_placeholder())
+
+    def where_planned(self, definition: str) -> str:
+        """The definition with the URIs of folders that the SDK names itself although it was told where they are."""
+        for uri, planned in self._elsewhere.items():
+            definition = definition.replace(f'"{uri}"', f'"{planned}"')
+        return definition
 
     def account_id(self) -> str:
         """The environment's account."""
@@ -206,7 +218,9 @@ class PlanSession(PipelineSession):  # type: ignore[misc] # the SDK has no types
                 )
             )
         if source.is_dir():
-            return self._plan_generated_folder(source, key_prefix.rstrip("/").rpartition("/")[2] or "data")
+            planned = self._plan_generated_folder(source, key_prefix.rstrip("/").rpartition("/")[2] or "data")
+            self._elsewhere[f"s3://{bucket or self._default_bucket}/{key_prefix}"] = planned
+            return planned
         return self.plan(source.read_bytes(), PlannedForm.FILE, name)
 
     def upload_string_as_file_body(
@@ -214,6 +228,9 @@ class PlanSession(PipelineSession):  # type: ignore[misc] # the SDK has no types
     ) -> str:
         """Plan the upload of a text under exactly this key; callers ignore what is returned and use their own key."""
         return self._keep(bucket or self._default_bucket, key, body.encode() if isinstance(body, str) else bytes(body))
+
+    def _new_placeholder(self) -> str:
+        return f"{PLACEHOLDER}{len(self._uris) + len(self._folders):08d}"
 
     def _keep(self, bucket: str, key: str, content: bytes) -> str:
         uri = f"s3://{bucket}/{key}"
@@ -228,7 +245,7 @@ class PlanSession(PipelineSession):  # type: ignore[misc] # the SDK has no types
         files = sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
         listing = b"".join(f"{p.relative_to(folder).as_posix()}\0".encode() + p.read_bytes() for p in files)
         uri = self.plan(listing, PlannedForm.TREE, name)
-        del self._planned[uri]
+        self._planned.pop(uri, None)
         prefix = naming.parse_s3_uri(uri)
         for file in files:
             self._keep(prefix.bucket, f"{prefix.key}/{file.relative_to(folder).as_posix()}", file.read_bytes())

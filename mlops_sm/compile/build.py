@@ -21,6 +21,7 @@ from mlops_sm.builders.context import Context
 from mlops_sm.builders.plan_session import Planned, PlanSession
 from mlops_sm.compile.archive import is_gzip, repack
 from mlops_sm.compile.explain import explaining
+from mlops_sm.compile.functions import repeat_functions, without_paths
 from mlops_sm.compile.link import texts
 from mlops_sm.compile.references import FOLDER, FUNCTION
 from mlops_sm.compile.structure import PlannedAsset, SourceForm, Structure
@@ -64,6 +65,7 @@ def build_structure(request: Mapping[str, str], watch: Watch) -> Structure:
         role=environment.role_arn,
     )
     sys.path.insert(0, str(root))
+    repeat_functions(session)
     # a compile leaves no file in the project
     sys.dont_write_bytecode = True
     watch.start()
@@ -71,7 +73,7 @@ def build_structure(request: Mapping[str, str], watch: Watch) -> Structure:
         function = _function(_load(module_path, root), module_path.relative_to(root))
     with explaining("E306", module_path, root):
         pipeline = _pipeline(function(context), function, module_path.relative_to(root))
-        definition = pipeline.definition()
+        definition = _portable(session.where_planned(pipeline.definition()), root)
     watch.stop()
     _check_definition(definition, root)
     return Structure(
@@ -170,6 +172,11 @@ def _line(function: Callable[..., object]) -> int:
     return code.co_firstlineno if code is not None else 1
 
 
+def _portable(definition: str, root: Path) -> str:
+    # the text as it is where nothing is to be changed: whatever else is wrong with it is told by what reads it
+    return json.dumps(without_paths(json.loads(definition), root)) if f'"{root}/' in definition else definition
+
+
 def _check_definition(text: str, root: Path) -> None:
     """Refuse what could not be the same on another machine, or not be JSON there."""
 
@@ -201,7 +208,8 @@ def _holds_path(text: str, path: str) -> bool:
 
 def _planned(planned: Planned, root: Path) -> PlannedAsset:
     if isinstance(planned.source, bytes):
-        return PlannedAsset(planned.uri, _stable(planned.source, root), SourceForm.FILE)
+        stable = planned.source if planned.uri.endswith("/payload.pkl") else _stable(planned.source, root)
+        return PlannedAsset(planned.uri, stable, SourceForm.FILE)
     return PlannedAsset(planned.uri, planned.source.relative_to(root).as_posix(), SourceForm(planned.form.value))
 
 
