@@ -43,6 +43,7 @@ class Launch:
         cwd: Working directory as the job sees it.
         network: False gives the job a network of its own in which only loopback exists.
         read_only: Folders below `ML` that the job may not write to.
+        overlaid: Folders of the machine that the job may change as it likes: what it changes is seen by nobody else.
         log: Descriptor that takes the job's stdout and stderr; the caller keeps and closes it.
     """
 
@@ -55,6 +56,7 @@ class Launch:
     cwd: str = SCRATCH
     network: bool = field(default=True)
     read_only: tuple[str, ...] = ()
+    overlaid: tuple[str, ...] = ()
 
 
 class Ended(NamedTuple):

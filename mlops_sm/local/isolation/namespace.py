@@ -14,12 +14,17 @@ import socket
 import stat
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from mlops_sm.local.isolation.layer import ML, SCRATCH
 
 _OPT: Final = "/opt"
+_CHANGES: Final = f"{SCRATCH}/.changes"
+"""Where a job's changes of overlaid folders go."""
+_CHANGES_IN_MEMORY: Final = f"{_OPT}/.mlops-sm-changes"
+"""The same where the disk of the scratch folder takes no such layer, as the file system of a container."""
 
 # linux/sched.h, linux/mount.h, linux/prctl.h, linux/sockios.h, linux/capability.h
 _CLONE_NEWNS: Final = 0x00020000
@@ -43,7 +48,15 @@ _LINUX_CAPABILITY_VERSION_3: Final = 0x20080522
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(ml: str, scratch: str, *, hosts: str | None, network: bool, read_only: Sequence[str] = ()) -> None:
+def enter(
+    ml: str,
+    scratch: str,
+    *,
+    hosts: str | None,
+    network: bool,
+    read_only: Sequence[str] = (),
+    overlaid: Sequence[str] = (),
+) -> None:
     """Move the calling process into its own namespaces.
 
     Args:
@@ -52,6 +65,7 @@ def enter(ml: str, scratch: str, *, hosts: str | None, network: bool, read_only:
         hosts: File that appears at /etc/hosts, or None.
         network: False leaves only a loopback interface.
         read_only: Folders below /opt/ml that become read-only.
+        overlaid: Folders of the machine under a layer that takes what is changed in them.
 
     Raises:
         OSError: The machine refused; its text names the call that failed.
@@ -67,6 +81,8 @@ def enter(ml: str, scratch: str, *, hosts: str | None, network: bool, read_only:
         _bind(descriptor, target)
     for folder in read_only:
         _protect(folder)
+    for number, folder in enumerate(overlaid):
+        _overlay(folder, f"{_CHANGES}/{number}", as_user=as_user)
     if not network:
         _raise_loopback()
     if as_user:
@@ -158,6 +174,25 @@ def _protect(folder: str) -> None:
     _mount(folder, folder, None, _MS_BIND | _MS_REC)
     locked = os.statvfs(folder).f_flag & (_MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     _mount("none", folder, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | locked)
+
+
+def _overlay(folder: str, changes: str, *, as_user: bool) -> None:
+    """Put a layer over a folder; where the kernel has none for us, the folder becomes read-only."""
+    # Attributes of the user's own namespace: what root would use is refused there (Linux 5.11 and later).
+    kind = ",userxattr" if as_user else ""
+    for place in (changes, changes.replace(_CHANGES, _CHANGES_IN_MEMORY)):
+        for name in ("upper", "work"):
+            Path(place, name).mkdir(parents=True)
+        options = f"lowerdir={_escaped(folder)},upperdir={place}/upper,workdir={place}/work{kind}"
+        with suppress(OSError):
+            _mount("overlay", folder, "overlay", 0, options)
+            return
+    _protect(folder)
+
+
+def _escaped(path: str) -> str:
+    """A path among the options of an overlay."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:

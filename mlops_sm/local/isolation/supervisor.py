@@ -84,6 +84,7 @@ def _start(request: Request, log: int, status: int, supervisor: int, become: Cal
             hosts=request["hosts"],
             network=request["network"],
             read_only=request["read_only"],
+            overlaid=request["overlaid"],
         )
         namespace.die_with_parent(supervisor)
         os.chdir(request["cwd"])

@@ -199,6 +199,7 @@ class Worker:
                     "hosts": None if launch.hosts is None else str(launch.hosts),
                     "network": launch.network,
                     "read_only": launch.read_only,
+                    "overlaid": launch.overlaid,
                     "environment": dict(launch.environment),
                     "cwd": launch.cwd,
                 }

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import select
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from mlops_sm.errors import RefusedError
+from mlops_sm.local import interpreter
 from mlops_sm.local.isolation.layer import Ended, Launch, Process
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
@@ -66,6 +69,8 @@ class Command:
         network: Whether the machine's network is reachable.
         warm: Whether a fork of a warm worker may run it.
         max_runtime_in_seconds: After that the job is stopped.
+        read_only: Folders below /opt/ml that the job may not write to.
+        interpreter: The Python whose packages the job may change for itself.
     """
 
     argv: tuple[str, ...]
@@ -74,6 +79,8 @@ class Command:
     network: bool
     warm: bool
     max_runtime_in_seconds: float
+    read_only: tuple[str, ...] = ()
+    interpreter: Path = Path(sys.executable)
 
 
 def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanner: MetricScanner) -> Ending:
@@ -93,6 +100,8 @@ def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked,
                 environment=command.environment,
                 cwd=command.cwd,
                 network=command.network,
+                read_only=command.read_only,
+                overlaid=interpreter.of(command.interpreter).changeable(folder.root),
                 log=log_end,
             )
             started = site.clock()
@@ -117,8 +126,7 @@ def start_process(launch: Launch, site: Site, *, warm: bool) -> Process:
         JobFailureError: This machine gives no job its own /opt/ml.
     """
     try:
-        process = site.warm.start(launch) if warm and site.isolation.probe().ok else None
-        return process if process is not None else site.isolation.run(launch)
+        return site.isolation.run(launch, site.warm if warm else None)
     except RefusedError as error:
         problem = error.problems[0]
         raise JobFailureError(f"InternalServerError: {problem.what}. {problem.fix} [{problem.code}]") from error
