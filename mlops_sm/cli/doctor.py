@@ -19,8 +19,8 @@ from mlops_sm.cli import options
 from mlops_sm.cli.failures import REFUSED
 from mlops_sm.cli.outside import Outside
 from mlops_sm.errors import MlopsSmError
+from mlops_sm.local.isolation.choice import AUTO, choose
 from mlops_sm.local.isolation.layer import Fact
-from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.warm import probe as probe_warm_workers
 from mlops_sm.operations import servers
 from mlops_sm.project import STANDALONE, Project
@@ -80,11 +80,6 @@ def _findings(outside: Outside, state: Path | None) -> Iterator[Finding]:
     yield Finding(_extra("local"), needed=True)
     yield Finding(_extra("sdk"), needed=False)
     yield Finding(_extra("tuning"), needed=False)
-    isolation = NamespaceIsolation()
-    try:
-        yield Finding(isolation.probe(), needed=True)
-    finally:
-        isolation.close()
     yield from (Finding(fact, needed=False) for fact in probe_warm_workers())
     try:
         project = outside.project_or_standalone()
@@ -93,11 +88,32 @@ def _findings(outside: Outside, state: Path | None) -> Iterator[Finding]:
             yield Finding(
                 Fact("project", ok=False, detail=f"{problem.what} ({problem.where})", fix=problem.fix), needed=True
             )
+        yield from _isolation(None)
         return
+    yield from _isolation(project)
     folder = outside.state_directory(project, state)
     yield Finding(_state(folder), needed=True)
     yield Finding(_disk(folder), needed=True)
     yield from (Finding(fact, needed=False) for fact in _project(project))
+
+
+def _isolation(project: Project | None) -> Iterator[Finding]:
+    """How jobs get their own /opt/ml, and why not in a better way."""
+    try:
+        isolation = choose(project.local.isolation if project is not None else AUTO)
+    except MlopsSmError as err:
+        for problem in err.problems:
+            yield Finding(Fact("isolation", ok=False, detail=problem.what, fix=problem.fix), needed=True)
+        return
+    try:
+        refusal = isolation.refusal()
+        fact = isolation.probe()
+        if refusal is not None:
+            fact = Fact("isolation", ok=False, detail=refusal.what, fix=refusal.fix)
+        yield Finding(fact._replace(name="isolation"), needed=True)
+        yield from (Finding(layer, needed=False) for layer in isolation.facts())
+    finally:
+        isolation.close()
 
 
 def _python() -> Fact:

@@ -83,7 +83,7 @@ def open_embedded(state: Path, project: Project, environment: Environment, warm:
     """
     try:
         from mlops_sm.emulator import LocalAccount  # noqa: PLC0415 - an extra; AWS environments do without it
-        from mlops_sm.local.isolation.linux import NamespaceIsolation  # noqa: PLC0415 - as above
+        from mlops_sm.local.isolation.choice import choose  # noqa: PLC0415 - as above
         from mlops_sm.local.user_handlers import UserHandlers  # noqa: PLC0415 - as above
     except ModuleNotFoundError as err:
         raise RefusedError(
@@ -94,7 +94,7 @@ def open_embedded(state: Path, project: Project, environment: Environment, warm:
                 'Install what local runs need: pip install "mlops-sm-kit[local]"',
             )
         ) from err
-    isolation = NamespaceIsolation()
+    isolation = choose(project.local.isolation)
     account = LocalAccount.open(
         state,
         account_id=environment.account,
@@ -151,12 +151,12 @@ def _embedded(opened: Embedded, state: Path, project: Project, environment: Envi
 
 @contextmanager
 def _served(server: Server, state: Path, project: Project, environment: Environment) -> Iterator[Account]:
-    from mlops_sm.local.isolation.linux import NamespaceIsolation  # noqa: PLC0415 - most commands need no account
+    from mlops_sm.local.isolation.choice import choose  # noqa: PLC0415 - most commands need no account
 
     session = endpoint_session(
         server.url, access_key=naming.local_access_key(environment.account), region=environment.region
     )
-    isolation = NamespaceIsolation()
+    isolation = choose(project.local.isolation)
     jobs = state / "jobs"
     if (environment.account, environment.region) != (server.account, server.region):
         jobs /= f"{environment.account}.{environment.region}"

@@ -27,6 +27,9 @@ from mlops_sm.emulator.clients import Clients, unconfigured_session
 from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
+from mlops_sm.emulator.endpoints import requests as runtime_requests
+from mlops_sm.emulator.endpoints.hosting import Hosting
+from mlops_sm.emulator.endpoints.invocations import Invocations
 from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.events.wiring import EventWork
 from mlops_sm.emulator.front import AccountFront, Amend, Intercept
@@ -49,8 +52,8 @@ from mlops_sm.emulator.store import Scope, Store
 from mlops_sm.emulator.timing.wiring import TimeWork
 from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.local.images import ImageTable
+from mlops_sm.local.isolation.choice import choose
 from mlops_sm.local.isolation.layer import Isolation
-from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
 from mlops_sm.local.user_handlers import UserHandlers
 from mlops_sm.local.warm import WarmWorkers
@@ -168,7 +171,7 @@ class LocalAccount:
                 state=state,
                 home=scope,
                 storage=storage,
-                isolation=isolation or NamespaceIsolation(),
+                isolation=isolation or choose(),
                 warm=warm,
                 images=table,
                 handlers=handlers or UserHandlers(),
@@ -332,6 +335,7 @@ def _control_plane(
     sites.storage.tell(work.storage)
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
+    hosting = Hosting(store, sites.site, sites.endpoints, sites.clock, new_id=new_id)
     callbacks, queues, removal = Callbacks(store, sites.clock), Queues(Clients()), Removal()
 
     def control(scope: Scope) -> DirectControl:
@@ -352,6 +356,7 @@ def _control_plane(
         jobs=jobs,
         executions=executions,
         callbacks=callbacks,
+        hosting=hosting,
         preflight=lambda definition, values: preflight(
             definition, values, sites.images, sites.isolation, sites.handlers
         ),
@@ -363,6 +368,7 @@ def _control_plane(
         log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
+        runtime_requests.SERVICE: runtime_requests.RuntimeRequests(Invocations(hosting), region),
     }
     amends: dict[str, Amend] = {}
     front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=first, amends=amends)
@@ -375,6 +381,7 @@ def _control_plane(
         executions.stop_all()
         jobs.stop_all()
         ended = jobs.wait_all(patience)
+        hosting.close()
         # Whatever still runs dies with the processes that started it.
         sites.warm.close()
         sites.isolation.close()

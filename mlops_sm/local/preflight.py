@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, assert_never
 
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
@@ -21,6 +21,7 @@ _UNKNOWN: Final = object()
 """A value that only a finished step or an execution variable can give."""
 
 _NAMED_STEPS: Final = 5
+_ON_AWS: Final = "Nothing to do: it takes effect on AWS."
 _MODEL_OF_STEP: Final = re.compile(r"Steps\.([^.\[\]]+)\.ModelName")
 
 
@@ -64,11 +65,43 @@ def preflight(
     if definition.raw.get("MlflowConfig"):
         ignored.setdefault(MLFLOW, []).append(_Use("", "MlflowConfig"))
     if isolation is not None and any(step.kind in JOBS for step in steps):
-        fact = isolation.probe()
-        if not fact.ok:
-            problems.append(Problem("E401", "local account -> isolation", fact.detail, fact.fix))
+        problems += _check_isolation(isolation, steps, scope)
     problems += [_warning(setting, uses) for setting, uses in sorted(ignored.items(), key=lambda item: item[0].code)]
     return problems
+
+
+def _check_isolation(isolation: Isolation, steps: Sequence[Step], scope: Scope) -> Iterator[Problem]:
+    """What the layer that isolates jobs here cannot do, of what the jobs ask for."""
+    refusal = isolation.refusal()
+    if refusal is not None:
+        yield refusal
+        return
+    can = isolation.capabilities
+    several, cut_off = [], []
+    for step in steps:
+        for path, value in _leaves(step.arguments, scope) if step.kind in JOBS else ():
+            member = path.rpartition(".")[2]
+            if member == "InstanceCount" and isinstance(value, int) and value > 1:
+                several.append(_Use(step.name, path))
+            elif member == "EnableNetworkIsolation" and value is True:
+                cut_off.append(_Use(step.name, path))
+    if several and not can.hosts:
+        yield Problem(
+            "E434",
+            _uses(several),
+            f'a job has several instances, and jobs are isolated by "{isolation.name}" here: they would not find each '
+            "other",
+            'Use one instance, or see what "mlops-sm doctor" says of the better ways to isolate jobs.',
+        )
+    jobs = [_Use(step.name, "Type") for step in steps if step.kind in JOBS]
+    if can.parallel == 1 and len(jobs) > 1:
+        what = f'jobs are isolated by "{isolation.name}" here, so that they run one at a time'
+        yield Problem("W426", _uses(jobs), what, 'See what "mlops-sm doctor" says of the better ways to isolate jobs.')
+    if cut_off and not can.network:
+        what = f'jobs are isolated by "{isolation.name}" here, which cannot cut them off from the network'
+        yield Problem(
+            "W425", _uses(cut_off), f"{what}. They get no endpoint and no credentials of the account", _ON_AWS
+        )
 
 
 def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignored, list[_Use]]) -> Iterator[Problem]:
@@ -187,16 +220,16 @@ def _unsupported(step: Step) -> Problem:
 
 
 def _warning(setting: Ignored, uses: list[_Use]) -> Problem:
+    return Problem(setting.code, _uses(uses), f"{setting.what}. This has no effect here", _ON_AWS)
+
+
+def _uses(uses: list[_Use]) -> str:
+    """Which steps, and which members of their requests."""
     steps = list(dict.fromkeys(use.step for use in uses if use.step))
     more = len(steps) - _NAMED_STEPS
     named = ", ".join(steps[:_NAMED_STEPS]) + (f" and {more} more" if more > 0 else "")
     members = ", ".join(dict.fromkeys(use.path.replace("[]", "") for use in uses))
-    return Problem(
-        setting.code,
-        f"{f'steps {named}' if steps else 'pipeline'} -> {members}",
-        f"{setting.what}. This has no effect here",
-        "Nothing to do: it takes effect on AWS.",
-    )
+    return f"{f'steps {named}' if steps else 'pipeline'} -> {members}"
 
 
 def _leaves(value: Json, scope: Scope, path: str = "") -> Iterator[tuple[str, Json]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mlops_sm.local.environment import base_environment, is_read_at_start
-from mlops_sm.local.isolation.layer import ML, SCRATCH, Fact, Launch, Process
+from mlops_sm.local.isolation.layer import ML, NAMESPACES, SCRATCH, Fact, Launch, Process, Way
 from mlops_sm.local.isolation.worker import Worker, WorkerLostError
 
 _DISTRIBUTIONS: Final = ("numpy", "pandas", "scikit-learn", "joblib")
@@ -45,7 +45,7 @@ class WarmWorkers:
         """Start a worker if none runs; it imports while the caller goes on."""
         self._running()
 
-    def start(self, launch: Launch) -> Process | None:
+    def start(self, launch: Launch, way: Way = NAMESPACES) -> Process | None:
         """Start a Python script as a fork of the worker; None when the job must start cold.
 
         A job starts cold when its command is not ``python script.py ...``, when a variable it needs is read only at a
@@ -61,7 +61,7 @@ class WarmWorkers:
             if worker is None:
                 return None
             try:
-                process = worker.start(launch)
+                process = worker.start(launch, way)
             except WorkerLostError:
                 self._drop(worker)
             else:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from mlops_sm.local.isolation import supervisor
+from mlops_sm.local.isolation import identity, supervisor
 from mlops_sm.local.isolation.supervisor import Request
 
 PRELOADED: Final = (
@@ -39,14 +39,17 @@ PRELOADED: Final = (
 """What a warm worker imports; what is not installed is left out."""
 
 
-def main(descriptor: int, *, preload: bool) -> None:
+def main(descriptor: int, *, preload: bool, user: tuple[int, int, tuple[int, ...]] | None = None) -> None:
     """Serve the owner at the other end of a socket until it is closed.
 
     Args:
         descriptor: The socket, inherited.
         preload: Whether jobs fork into Python scripts (warm) or exec (cold).
+        user: User, group and further groups of the owner, when this process was started as root.
     """
     sys.path.pop(0)  # the folder this module was imported from
+    if user is not None:
+        identity.act_as(*user)
     owner = socket.socket(fileno=descriptor)
     os.set_inheritable(descriptor, False)
     loaded = _preload() if preload else []
@@ -79,12 +82,13 @@ def main(descriptor: int, *, preload: bool) -> None:
 
 def _supervise_next(owner: socket.socket, busy: int, life: int, become: Callable[[Request], NoReturn]) -> NoReturn:
     """Wait for one request and serve it; closing `busy` has the worker fork a successor."""
-    message, descriptors, _, _ = socket.recv_fds(owner, 1, 2)
+    message, descriptors, _, _ = socket.recv_fds(owner, 1, 3)
     owner.close()
     if not message:
         os._exit(0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    control, log = descriptors
+    # A third one is a lock: it is held until this process ends.
+    control, log = descriptors[:2]
     supervisor.supervise(socket.socket(fileno=control), log, life, busy, become)
 
 

@@ -27,7 +27,7 @@ STANDALONE: Final = "standalone"
 _PROJECT_KEYS: Final = ("name", "environments", "local")
 # A function in a module, e.g. pipelines.stand_ins:run_emr.
 _FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_LOCAL_KEYS: Final = ("images", "handlers")
+_LOCAL_KEYS: Final = ("images", "handlers", "isolation")
 _SETTINGS: Final = tuple(f for f in Environment.model_fields if f not in {"name", "provenance"})
 _FROM_VARIABLES: Final = (
     "account",
@@ -228,7 +228,17 @@ def _local_settings(table: object, path: Path, problems: list[Problem]) -> Local
             for image, stands_for in images.items()
         },
         handlers=_handlers(table.get("handlers", {}), path, problems),
+        isolation=_isolation(table.get("isolation", "auto"), where, problems),
     )
+
+
+def _isolation(value: object, where: str, problems: list[Problem]) -> str:
+    """The name of a layer; which ones there are is known where they are."""
+    if isinstance(value, str) and value:
+        return value
+    fix = 'Write isolation = "auto", or the name of a way to isolate jobs that "mlops-sm doctor" shows.'
+    problems.append(Problem("E105", where, f"jobs are isolated by {value!r}", fix))
+    return "auto"
 
 
 def _handlers(table: object, path: Path, problems: list[Problem]) -> Mapping[str, str]:

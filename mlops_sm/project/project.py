@@ -21,10 +21,12 @@ class LocalSettings:
     Attributes:
         images: What the images of the user stand for, by image URI: ``python``, or a folder with programs.
         handlers: Functions of the user, ``module:function``, by the kind of step they stand in for.
+        isolation: How jobs get their own /opt/ml: ``auto``, or the name of a layer.
     """
 
     images: Mapping[str, str] = field(default_factory=dict)
     handlers: Mapping[str, str] = field(default_factory=dict)
+    isolation: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import atexit
 import os
 from functools import cache
 
-from mlops_sm.local.isolation.layer import Launch, Process
+from mlops_sm.local.isolation.layer import NAMESPACES, Launch, Process, Way
 from mlops_sm.local.warm import WarmWorkers
 
 
@@ -26,11 +26,11 @@ class LentWorkers(WarmWorkers):
         """Start a worker if none runs."""
         self._lender.prewarm()
 
-    def start(self, launch: Launch) -> Process | None:
+    def start(self, launch: Launch, way: Way = NAMESPACES) -> Process | None:
         """As `WarmWorkers.start`."""
         if not self._enabled:
             return None
-        process = self._lender.start(launch)
+        process = self._lender.start(launch, way)
         if process is not None:
             with self._lock:
                 self._started.append(process)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from mlops_sm.errors import Problem
+
 ML: Final = "/opt/ml"
 """Where every job finds its folder; the contract of SageMaker's containers."""
 
@@ -94,6 +96,59 @@ class Process(Protocol):
         """Let go; a job that still runs is killed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What of a container a layer gives a job besides its own `ML`.
+
+    Attributes:
+        parallel: How many jobs may run at once; None when the layer does not care.
+        network: Whether a job can be cut off from the machine's network.
+        hosts: Whether the names of a job's other instances resolve.
+        read_only: Whether folders below `ML` can be made read-only.
+        warm: Whether jobs may fork from a warm worker.
+    """
+
+    parallel: int | None = None
+    network: bool = True
+    hosts: bool = True
+    read_only: bool = True
+    warm: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What is done to the process that becomes a job, and around it.
+
+    Attributes:
+        namespaces: Give it namespaces of its own.
+        user: User, group and further groups to become; the starting process is root then. None stays who it is.
+        link: A symbolic link to make before the job and to remove after it, and what it leads to.
+        lock: A descriptor that is held open from before the job until nothing of it is left; the caller closes its own.
+        after: A command to run once the job has ended.
+    """
+
+    namespaces: bool = False
+    user: tuple[int, int, tuple[int, ...]] | None = None
+    link: tuple[str, str] | None = None
+    lock: int | None = None
+    after: tuple[str, ...] = ()
+
+
+NAMESPACES: Final = Way(namespaces=True)
+"""The job gets namespaces of its own."""
+
+
+class Forks(Protocol):
+    """Starts jobs as forks of a prepared process."""
+
+    def start(self, launch: Launch, way: Way = NAMESPACES) -> Process | None:
+        """Start a job; None when it must start cold.
+
+        Raises:
+            RefusedError: E409, this job could not get its own `ML`.
+        """
+
+
 class Isolation(Protocol):
     """One way to give a job its own `ML`. Safe to use from several threads."""
 
@@ -101,14 +156,25 @@ class Isolation(Protocol):
     def name(self) -> str:
         """The layer's name as `doctor` shows it."""
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What else it gives a job; known once it was probed."""
+
     def probe(self) -> Fact:
         """Whether this layer works on this machine; tried once, then remembered."""
 
-    def run(self, launch: Launch) -> Process:
+    def refusal(self) -> Problem | None:
+        """Why no job can run here, None when they can. Probes."""
+
+    def run(self, launch: Launch, forks: Forks | None = None) -> Process:
         """Start a job.
 
+        Args:
+            launch: What to run.
+            forks: Asked first, if the layer can isolate a fork.
+
         Raises:
-            RefusedError: E401, the layer does not work here; E409, this job's namespace could not be made.
+            RefusedError: What `refusal` says; E409, this job could not get its own `ML`.
         """
 
     def close(self) -> None:

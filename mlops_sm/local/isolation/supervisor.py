@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from mlops_sm.local.isolation import namespace
+from mlops_sm.local.isolation import identity, namespace
 
 Request = dict[str, Any]
 
@@ -49,6 +49,11 @@ def supervise(
     wake = _wake_on_child_exit()
     refused, status = os.pipe()
     supervisor = os.getpid()
+    try:
+        _link(request)
+    except OSError as error:
+        _tell(control, f"refused {error}")
+        os._exit(0)
     job = os.fork()
     if job == 0:
         try:
@@ -63,11 +68,14 @@ def supervise(
     os.close(busy)
     if reason:
         os.waitpid(job, 0)
+        _unlink(request)
         _tell(control, "refused " + reason.decode(errors="replace").replace("\n", " "))
         os._exit(0)
     _tell(control, f"pid {job}")
     code = _watch(job, control, wake, life)
     _end_descendants()
+    _unlink(request)
+    _run_after(request)
     _tell(control, f"exit {code}")
     os._exit(0)
 
@@ -78,14 +86,19 @@ def _start(request: Request, log: int, status: int, supervisor: int, become: Cal
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.umask(0o022)
-        namespace.enter(
-            request["ml"],
-            request["scratch"],
-            hosts=request["hosts"],
-            network=request["network"],
-            read_only=request["read_only"],
-            overlaid=request["overlaid"],
-        )
+        if request["user"] is not None:
+            identity.become_root()
+        if request["namespaces"]:
+            namespace.enter(
+                request["ml"],
+                request["scratch"],
+                hosts=request["hosts"],
+                network=request["network"],
+                read_only=request["read_only"],
+                overlaid=request["overlaid"],
+            )
+        if request["user"] is not None:
+            identity.become_for_good(*request["user"])
         namespace.die_with_parent(supervisor)
         os.chdir(request["cwd"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -96,6 +109,40 @@ def _start(request: Request, log: int, status: int, supervisor: int, become: Cal
         os._exit(1)
     _close_all_but_standard()
     become(request)
+
+
+def _link(request: Request) -> None:
+    """Make the link that leads to this job's folder; one that is there is replaced in one move."""
+    if request["link"] is None:
+        return
+    path, target = (Path(name) for name in request["link"])
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.symlink_to(target)
+    try:
+        fresh.rename(path)
+    except OSError:
+        fresh.unlink()
+        raise
+
+
+def _unlink(request: Request) -> None:
+    if request["link"] is None:
+        return
+    path, target = (Path(name) for name in request["link"])
+    # Somebody may have taken it away or led it elsewhere meanwhile; then it is not ours any more.
+    with suppress(OSError):
+        if path.readlink() == target:
+            path.unlink()
+
+
+def _run_after(request: Request) -> None:
+    if not request["after"]:
+        return
+    with suppress(OSError):
+        null = os.open(os.devnull, os.O_RDWR)
+        streams = [(os.POSIX_SPAWN_DUP2, null, standard) for standard in range(3)]
+        pid = os.posix_spawnp(request["after"][0], request["after"], request["environment"], file_actions=streams)
+        os.waitpid(pid, 0)
 
 
 def execute(request: Request) -> NoReturn:

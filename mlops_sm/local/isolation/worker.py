@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import struct
@@ -10,19 +11,21 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
 from mlops_sm.errors import Problem, RefusedError
-from mlops_sm.local.isolation.layer import Ended, Launch
+from mlops_sm.local.isolation.layer import NAMESPACES, Ended, Launch, Way
 
 _LENGTH: Final = struct.Struct("!I")
 _START_TIMEOUT: Final = 60.0
 """Seconds a job may wait for its worker; importing pandas and scikit-learn from a cold disk takes five."""
 _CLOSE_TIMEOUT: Final = 10.0
 _TAIL: Final = 2000
+_LOOK_AROUND: Final = 0.1
 
 _PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[3])
 
@@ -128,34 +131,63 @@ class Worker:
     Args:
         environment: Its whole environment, which /proc/self/environ of a warm job shows.
         preload: Whether it imports the numeric libraries and runs scripts in its forks.
-        interpreter: The Python that runs it.
+        through: A command that starts it as root, e.g. ``sudo -n --``; it acts as the calling user.
+
+    Raises:
+        WorkerLostError: `through` did not start it; the message is what it said.
     """
 
-    def __init__(self, environment: Mapping[str, str], *, preload: bool, interpreter: Path | None = None) -> None:
-        python = str(interpreter or sys.executable)
-        program = (
-            f"import sys; sys.path.insert(0, {_PACKAGE_ROOT!r}); "
-            f"from mlops_sm.local.warm_worker import main; main({{}}, preload={preload})"
-        )
+    def __init__(self, environment: Mapping[str, str], *, preload: bool, through: tuple[str, ...] = ()) -> None:
         # A launcher needs no site-packages; a warm worker must look like a plain interpreter to the scripts it runs.
-        flags = () if preload else ("-I", "-S")
+        self._flags = () if preload else ("-I", "-S")
+        self._preload = preload
+        self._environment = dict(environment)
         self._lock = threading.Lock()
         self._loaded: tuple[str, ...] | None = None
         self._buffer = b""
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._socket, theirs = socket.socketpair()
+        self._socket, self._process = self._start_through(through) if through else self._start()
+
+    def _start(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+        mine, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [python, *flags, "-c", program.format(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=[theirs.fileno()],
-                env=dict(environment),
-                cwd="/",
-                # Ctrl-C in the owner's terminal is the owner's to handle.
-                start_new_session=True,
-            )
+            return mine, self._popen((), f"descriptor = {theirs.fileno()}", "None", [theirs.fileno()])
+
+    def _start_through(self, through: tuple[str, ...]) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+        """By a command that hands no descriptors on: the worker connects to a socket in a folder of the user's own."""
+        with tempfile.TemporaryDirectory(prefix="mlops-sm-") as folder, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{folder}/s")
+            listener.listen(1)
+            connect = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({folder + '/s'!r})"
+            user = (os.getuid(), os.getgid(), tuple(os.getgroups()))
+            process = self._popen(through, f"{connect}; descriptor = s.detach()", repr(user), [])
+            give_up = time.monotonic() + _START_TIMEOUT
+            while process.poll() is None and time.monotonic() < give_up:
+                if _readable(listener, _LOOK_AROUND):
+                    return listener.accept()[0], process
+            process.poll()
+            words = self.last_words()
+            self._errors.close()
+            raise WorkerLostError(words or f"{through[0]} did not start a program within {_START_TIMEOUT:g} seconds")
+
+    def _popen(
+        self, through: tuple[str, ...], descriptor: str, user: str, inherited: list[int]
+    ) -> subprocess.Popen[bytes]:
+        program = (
+            f"import sys; sys.path.insert(0, {_PACKAGE_ROOT!r}); {descriptor}; "
+            f"from mlops_sm.local.warm_worker import main; main(descriptor, preload={self._preload}, user={user})"
+        )
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [*through, sys.executable, *self._flags, "-c", program],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            pass_fds=inherited,
+            env=self._environment,
+            cwd="/",
+            # Ctrl-C in the owner's terminal is the owner's to handle.
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
@@ -179,7 +211,7 @@ class Worker:
                     self._loaded = tuple(json.loads(self._buffer)["loaded"])
             return self._loaded
 
-    def start(self, launch: Launch) -> JobProcess:
+    def start(self, launch: Launch, way: Way = NAMESPACES) -> JobProcess:
         """Start a job and wait until it runs.
 
         Raises:
@@ -190,7 +222,8 @@ class Worker:
         job = JobProcess(mine)
         try:
             with theirs, self._lock:
-                socket.send_fds(self._socket, [b"j"], [theirs.fileno(), launch.log])
+                lock = [] if way.lock is None else [way.lock]
+                socket.send_fds(self._socket, [b"j"], [theirs.fileno(), launch.log, *lock])
             request = json.dumps(
                 {
                     "argv": launch.argv,
@@ -202,6 +235,10 @@ class Worker:
                     "overlaid": launch.overlaid,
                     "environment": dict(launch.environment),
                     "cwd": launch.cwd,
+                    "namespaces": way.namespaces,
+                    "user": way.user,
+                    "link": way.link,
+                    "after": way.after,
                 }
             ).encode()
             mine.sendall(_LENGTH.pack(len(request)) + request)
@@ -224,12 +261,17 @@ class Worker:
         """End the process and every job it still runs."""
         if self.loaded is None:
             # It is still importing, runs nothing yet, and would look at its socket only afterwards.
-            self._process.kill()
+            self._kill()
         with self._lock:
             self._socket.close()
         try:
             self._process.wait(_CLOSE_TIMEOUT)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._kill()
             self._process.wait()
         self._errors.close()
+
+    def _kill(self) -> None:
+        # What sudo started is root's; it ends by itself once its socket is closed.
+        with suppress(PermissionError):
+            self._process.kill()

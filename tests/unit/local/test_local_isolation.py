@@ -215,7 +215,7 @@ def test_jobs_end_with_their_launcher_and_the_next_job_runs(cell: Any, tmp_path:
         cell.read_line()
         namespace = namespace_of(process.pid)
         launcher = layer._launcher
-        assert launcher is not None
+        assert launcher.pid is not None
         os.kill(launcher.pid, signal.SIGKILL)
         ended = process.wait(30)
         assert ended is not None
