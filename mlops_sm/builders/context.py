@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagemaker.core.helper.pipeline_variable import PipelineVariable
+
 from mlops_sm.builders.plan_session import PlannedForm, PlanSession, line_in_project
 from mlops_sm.errors import InputError, Problem, did_you_mean
 from mlops_sm.project import Environment
@@ -21,6 +23,7 @@ class Context:
         root: Folder of the pipeline module; relative asset paths start here.
         session: The session to give to every SDK object as ``sagemaker_session``.
         role: ARN of the role that the pipeline and its jobs run as.
+        iteration: In the body of a `for_each`, what tells its iterations apart: a pipeline variable.
     """
 
     environment: Environment
@@ -29,6 +32,7 @@ class Context:
     root: Path
     session: PlanSession
     role: str
+    iteration: PipelineVariable | None = None
 
     def asset(self, path: str | Path) -> str:
         """Register a file as an asset.

@@ -5,7 +5,10 @@
     s3://<model bucket>/<pipeline>/<execution id>/<step>/<output>/                  evaluation
     s3://<model bucket>/<pipeline>/<execution id>/<step>/<job>/output/model.tar.gz  training
 
-No execution overwrites another's results, and everything about a model, its evaluation included, is in one bucket.
+In the body of a `for_each` the iteration's key comes after the step: ``.../<step>/<key>/<output>/``.
+
+No execution overwrites another's results, no iteration another's, and everything about a model, its evaluation
+included, is in one bucket.
 """
 
 from __future__ import annotations
@@ -17,6 +20,18 @@ from mlops_sm.builders.context import Context
 from mlops_sm.builders.values import Text
 
 
-def execution_uri(ctx: Context, bucket: str, *parts: Text) -> Join:
-    """A place in a bucket that belongs to this pipeline and to the execution that runs."""
-    return Join(on="/", values=["s3:/", bucket, ctx.pipeline_name, ExecutionVariables.PIPELINE_EXECUTION_ID, *parts])
+def execution_uri(ctx: Context, bucket: str, step: str, *parts: Text) -> Join:
+    """A place in a bucket that belongs to a step of this pipeline, to the execution that runs and to its iteration."""
+    iteration = () if ctx.iteration is None else (ctx.iteration,)
+    return Join(
+        on="/",
+        values=[
+            "s3:/",
+            bucket,
+            ctx.pipeline_name,
+            ExecutionVariables.PIPELINE_EXECUTION_ID,
+            step,
+            *iteration,
+            *parts,
+        ],
+    )

@@ -7,6 +7,7 @@ from typing import Final
 from mlops_sm.checks.arguments import check_arguments
 from mlops_sm.checks.conditions import check_conditions
 from mlops_sm.checks.cycles import check_cycles
+from mlops_sm.checks.iterations import check_iterations
 from mlops_sm.checks.limits import check_for_each, check_size, check_texts
 from mlops_sm.checks.names import check_parameters, check_step_names
 from mlops_sm.checks.policies import check_cache, check_retries
@@ -44,6 +45,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_size,
     check_texts,
     check_for_each,
+    check_iterations,
 )
 """Every rule over a readable definition, in the order of their findings."""
 

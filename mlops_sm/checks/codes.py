@@ -72,6 +72,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "W240": "The default of a parameter would be refused where it is used.",
         "W250": "CacheConfig or RetryPolicies have no effect on a step of this kind.",
         "W260": "The definition is too large to be given inline.",
+        "W263": "Every iteration of a ForEach writes to the same place.",
     }
 )
 """Code -> meaning."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mlops_sm.cli.accounts import Account
+from mlops_sm.cli.kinds import StepKinds
 from mlops_sm.cli.outside import Outside
 from mlops_sm.cli.progress import Progress, progress_for
 from mlops_sm.cli.ui import seconds
@@ -96,12 +97,12 @@ def _stop(outside: Outside, account: Account, arn: str, progress: Progress) -> N
 
 
 def steps_table(execution: runs.Execution, definition: Definition | None) -> list[dict[str, Any]]:
-    """One entry per step: those that ran, then those that did not."""
-    kinds = {step.name: str(step.kind) for step in definition.walk()} if definition else {}
+    """One entry per step: those that ran, those of iterations among them, then those that did not."""
+    kinds = StepKinds.of(definition)
     ran = [
         {
             "name": step.name,
-            "kind": kinds.get(step.name, ""),
+            "kind": kinds.kind(step.name),
             "status": step.status,
             "seconds": step.seconds,
             "result": step.result,
@@ -121,7 +122,7 @@ def steps_table(execution: runs.Execution, definition: Definition | None) -> lis
             "failure_reason": None,
             "job": None,
         }
-        for name, kind in kinds.items()
+        for name, kind in kinds.own.items()
         if name not in known
     ]
     return [*ran, *not_run]

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, assert_never
 
+from mlops_sm.cli.kinds import StepKinds
 from mlops_sm.cli.ui import Ui, seconds
 from mlops_sm.definition import Definition
 from mlops_sm.operations.runs import Event, ExecutionChanged, StepChanged, StepState
@@ -68,12 +69,12 @@ def _status(step: StepState) -> str:
 
 
 class LiveProgress:
-    """A table of all steps, redrawn in place and gone at the end."""
+    """A table of all steps, redrawn in place and gone at the end; of iterations those that have not succeeded."""
 
     def __init__(self, ui: Ui, definition: Definition, now: Callable[[], datetime]) -> None:
         self._ui = ui
         self._now = now
-        self._kinds = {step.name: str(step.kind) for step in definition.walk()}
+        self._kinds = StepKinds.of(definition)
         self._steps: dict[str, StepState] = {}
         self._status = "Executing"
 
@@ -109,19 +110,29 @@ class LiveProgress:
 
         drawn = Table("step", "kind", "status", "seconds", "result", box=box.SIMPLE, title=self._status)
         steps = dict(self._steps)
-        for name, kind in self._kinds.items():
-            step = steps.get(name)
-            if step is None:
+        iterations: dict[str | None, list[StepState]] = {}
+        for step in steps.values():
+            if step.status != "Succeeded":
+                iterations.setdefault(self._kinds.loop(step.name), []).append(step)
+        for name, kind in self._kinds.own.items():
+            if name in steps:
+                self._row(drawn, steps[name], kind)
+            else:
                 drawn.add_row(Text(name, "dim"), Text(kind, "dim"), Text("Waiting", "dim"), "", "")
-                continue
-            drawn.add_row(
-                Text(name),
-                Text(kind),
-                Text(step.status, _STYLES.get(step.status, "")),
-                self._seconds(step),
-                Text(step.result),
-            )
+            for step in iterations.get(name, ()):
+                self._row(drawn, step, self._kinds.kind(step.name), indent="  ")
         return drawn
+
+    def _row(self, drawn: Table, step: StepState, kind: str, indent: str = "") -> None:
+        from rich.text import Text  # noqa: PLC0415 - as above
+
+        drawn.add_row(
+            Text(indent + step.name),
+            Text(kind),
+            Text(step.status, _STYLES.get(step.status, "")),
+            self._seconds(step),
+            Text(step.result),
+        )
 
     def _seconds(self, step: StepState) -> str:
         if step.ended is None and step.started is not None:

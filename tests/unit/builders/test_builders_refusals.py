@@ -103,6 +103,30 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
         ("E339", "a transform job has no max_runtime_in_seconds"),
     ],
     "predictions_of_a_processing": [("E338", "`predictions` takes a TransformStep, not a ProcessingStep")],
+    "no_items": [("E437", "there are 0 items")],
+    "too_many_items": [("E437", "there are 101 items give 1 to 100 of them; a longer list comes as a parameter")],
+    "items_is_a_text": [("E437", "items is 'ab' give a list of items")],
+    "items_of_all_kinds": [
+        ("E331", "a ForEach has nothing to retry"),
+        ("E437", "item 1 is None"),
+        ("E437", "item 2 is an object and there is no key give the field that tells the items apart, e.g. key='name'"),
+        ("E437", "there are two items 'a'"),
+        ("E437", "item 4 is ['c']"),
+        ("E438", "max_concurrency is 51"),
+    ],
+    "items_without_the_key": [
+        ("E437", 'item 1 has no "name" every item needs it as text or a number; it has nam'),
+        ("E437", 'item 2 is 3, which has no "name"'),
+        ("E437", "there are two items 'a'"),
+    ],
+    "concurrency_is_a_parameter": [("E438", "max_concurrency is Many")],
+    "empty_body": [("E438", "its body returned []")],
+    "gate_in_a_body": [("E438", '"Gate" is a Condition step'), ("E438", "a str among the steps")],
+    "selector_on_another_step": [("E438", 'IterationOutput.Scores.ProcessingJobName Did you mean "Score"?')],
+    "selector_on_a_parameter": [("E438", "the selector compares Parameters.Auc")],
+    "collected_from_no_step": [("E439", 'there is no processing step "Splits" in its body Did you mean "Split"?')],
+    "collected_from_a_fixed_place": [("E439", 'no output of "Score" goes to a place below which')],
+    "segments": [("E437", "parts is ['train']"), ("E437", "'north/east' is no name of a segment")],
 }
 
 

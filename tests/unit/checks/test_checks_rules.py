@@ -29,6 +29,29 @@ def get(target: str) -> dict[str, str]:
     return {"Get": target}
 
 
+def writes(uri: Any) -> dict[str, Any]:
+    """A step of a body that writes there."""
+    return {
+        "Name": "Write",
+        "Type": "Processing",
+        "Arguments": {
+            "AppSpecification": {"ImageUri": "image"},
+            "ProcessingOutputConfig": {
+                "Outputs": [
+                    {
+                        "OutputName": "scores",
+                        "S3Output": {"S3Uri": uri, "LocalPath": "/opt/ml/processing/a", "S3UploadMode": "EndOfJob"},
+                    }
+                ]
+            },
+            "ProcessingResources": {
+                "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30}
+            },
+            "RoleArn": "arn:aws:iam::123456789012:role/example-role",
+        },
+    }
+
+
 FAIL = {"Name": "End", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}}
 V2_TRAIN = "Steps[1].Arguments"
 V2_TUNE = "Steps[2].Arguments"
@@ -468,6 +491,22 @@ LIMITS = [
     Case("sdk_v3_more", EACH + ".IterableItems", "a", "E262", "IterableItems", "a list of 1 to 100"),
     Case("sdk_v3_more", EACH + ".ForEachBody[2]", FAIL, "E263", "ForEachBody[2]", "Move it out"),
     Case("by_hand", "Metadata", {"note": "x" * 1_100_000}, "W260", "the definition", "1,048,576"),
+    Case(
+        "sdk_v3_more",
+        EACH + ".ForEachBody[2]",
+        writes("s3://example-bucket/scores"),
+        "W263",
+        "ForEachBody[2].Arguments.ProcessingOutputConfig.Outputs[0].S3Output.S3Uri",
+        "ForEach.CurrentItem",
+    ),
+    Case(
+        "sdk_v3_more",
+        EACH + ".ForEachBody[2]",
+        writes({"Std:Join": {"On": "/", "Values": ["s3://example-bucket", get("Execution.PipelineExecutionId")]}}),
+        "W263",
+        "S3Output.S3Uri",
+        "ForEach.CurrentItem",
+    ),
 ]
 
 
@@ -583,6 +622,31 @@ METRIC = get("Steps.Train.FinalMetricDataList['validation:auc'].Value")
         ),
         ("sdk_v2", {"Parameters[2].DefaultValue": 0, "Parameters[3].DefaultValue": 1}),
         ("sdk_v3_more", {EACH + ".IterableItems": ["a", 1, True, get("Parameters.Segments")]}),
+        ("sdk_v3_more", {EACH + ".IterableItems": ["a"], EACH + ".ForEachBody[2]": writes("s3://bucket/one")}),
+        (
+            "sdk_v3_more",
+            {
+                EACH + ".ForEachBody[2]": writes(
+                    {"Std:Join": {"On": "/", "Values": ["s3://bucket", get("ForEach.CurrentItem")]}}
+                )
+            },
+        ),
+        (
+            "sdk_v3_more",
+            {
+                EACH + ".ForEachBody[2]": writes(
+                    {"Std:Join": {"On": "/", "Values": ["s3://bucket", get("Execution.ProcessingJobName")]}}
+                )
+            },
+        ),
+        (
+            "sdk_v3_more",
+            {
+                EACH + ".ForEachBody[2]": writes(
+                    {"Std:Join": {"On": "/", "Values": ["s3://bucket", get("Steps.TrainSegment.TrainingJobName")]}}
+                )
+            },
+        ),
         ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.PerSegment.Selected.OutputParameters['auc']")}),
         ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.Spark.Status.State")}),
         ("sdk_v3_more", {"Steps[5].Arguments.failed": get("Steps.SparkServerless.jobRun.state")}),

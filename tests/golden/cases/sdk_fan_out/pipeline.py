@@ -35,7 +35,7 @@ def pipeline(ctx: Context) -> Pipeline:
         image=image,
         code="jobs/segment.py",
         inputs={"raw": "s3://golden-data/raw/"},
-        outputs=["model"],
+        outputs={"model": Join(on="/", values=["s3://golden-models/segments", CurrentItem().name])},
         environment={"SEGMENT": CurrentItem().name, "AUC": Join(on="", values=[score.properties.Outputs["auc"]])},
     )
     each = ForEachStep(

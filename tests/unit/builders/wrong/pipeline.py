@@ -13,6 +13,7 @@ from sagemaker.core.model_metrics import ModelMetrics
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
 from sagemaker.core.workflow.parameters import ParameterBoolean, ParameterFloat, ParameterInteger, ParameterString
 from sagemaker.mlops.workflow.fail_step import FailStep
+from sagemaker.mlops.workflow.for_each_step import ForEachSelector, IterationOutput
 
 from mlops_sm.builders import (
     Compute,
@@ -23,14 +24,17 @@ from mlops_sm.builders import (
     at_most,
     batch_transform,
     best_model,
+    collected,
     create_model,
     equals,
     evaluation,
     fail,
+    for_each,
     framework_image,
     gate,
     metric,
     model_artifacts,
+    model_per_segment,
     output,
     predictions,
     processing,
@@ -454,3 +458,87 @@ def limits_that_batch_does_not_have(ctx: Context) -> Any:
 @case
 def predictions_of_a_processing(ctx: Context) -> Any:
     return predictions(a_processing(ctx))
+
+
+def a_loop(ctx: Context, **changed: Any) -> Any:
+    def body(each: Context, _: object) -> Any:
+        return a_processing(each, "Score", outputs={"scores": "s3://bucket/scores"}), a_processing(each, "Split")
+
+    return for_each(ctx, "Each", **({"items": ["a", "b"], "body": body} | changed))
+
+
+@case
+def no_items(ctx: Context) -> Any:
+    return a_loop(ctx, items=[])
+
+
+@case
+def too_many_items(ctx: Context) -> Any:
+    return a_loop(ctx, items=list(range(101)))
+
+
+@case
+def items_is_a_text(ctx: Context) -> Any:
+    return a_loop(ctx, items="ab")
+
+
+@case
+def items_of_all_kinds(ctx: Context) -> Any:
+    return a_loop(ctx, items=["a", None, {"name": "b"}, "a", ["c"]], max_concurrency=51, retry_policies=[])
+
+
+@case
+def items_without_the_key(ctx: Context) -> Any:
+    return a_loop(ctx, items=[{"name": "a"}, {"nam": "b"}, 3, {"name": "a"}], key="name")
+
+
+@case
+def concurrency_is_a_parameter(ctx: Context) -> Any:
+    return a_loop(ctx, max_concurrency=ParameterInteger("Many", default_value=3))
+
+
+@case
+def empty_body(ctx: Context) -> Any:
+    return a_loop(ctx, body=lambda _, __: [])
+
+
+@case
+def gate_in_a_body(ctx: Context) -> Any:
+    return a_loop(ctx, body=lambda each, _: [a_gate(each, 0.8), an_evaluation(each), "Split"])
+
+
+@case
+def selector_on_another_step(ctx: Context) -> Any:
+    return a_loop(ctx, selector=ForEachSelector("MaxBy", IterationOutput("Scores").ProcessingJobName))
+
+
+@case
+def selector_on_a_parameter(ctx: Context) -> Any:
+    return a_loop(ctx, selector=ForEachSelector("MaxBy", ParameterFloat("Auc")))
+
+
+@case
+def collected_from_no_step(ctx: Context) -> Any:
+    return collected(a_loop(ctx), "Splits")
+
+
+@case
+def collected_from_a_fixed_place(ctx: Context) -> Any:
+    return collected(a_loop(ctx), "Score")
+
+
+@case
+def segments(ctx: Context) -> Any:
+    return model_per_segment(
+        ctx,
+        "Segments",
+        image="image",
+        data="s3://bucket/raw",
+        split="jobs/job.py",
+        code="jobs",
+        entry_point="job.py",
+        evaluate="jobs/job.py",
+        model="limit",
+        parts=["train"],
+        segments=["north", "north/east"],
+    )
