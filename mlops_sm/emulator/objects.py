@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Final
 
 from moto.s3.exceptions import MissingBucket, S3ClientError
 from moto.s3.models import FakeBucket, s3_backends
@@ -13,6 +15,8 @@ from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.keys import StoredKey
 from mlops_sm.emulator.mirror import Mirror
 from mlops_sm.local.site import ObjectInfo, StoreError
+
+_UNLINKABLE: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 class LocalObjects:
@@ -52,6 +56,26 @@ class LocalObjects:
         if not path.exists():
             raise _missing(key)
         copy_file(path, target)
+
+    def lend(self, bucket: str, key: str, target: Path) -> None:
+        """Put an object's own file at a path, to be read only; a copy where the file cannot be linked to.
+
+        Contents are never changed, so the file stays what it is, and it stays there when the object is gone.
+
+        Raises:
+            StoreError: There is no such bucket or object.
+            OSError: The disk refused.
+        """
+        path = self._key(bucket, key).path
+        try:
+            target.hardlink_to(path)
+        except FileNotFoundError:
+            raise _missing(key) from None
+        except OSError as error:
+            # Another disk, one that knows no links, or too many of them.
+            if error.errno not in _UNLINKABLE:
+                raise
+            copy_file(path, target)
 
     def store(self, source: Path, bucket: str, key: str) -> None:
         """Make a file the content of an object; it survives the death of this process from here on.

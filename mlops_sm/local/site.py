@@ -44,6 +44,9 @@ class ObjectStore(Protocol):
         """Write an object's content to a file; its folder exists. Raises OSError when the disk refuses."""
 
     def store(self, source: Path, bucket: str, key: str) -> None:
+    def lend(self, bucket: str, key: str, target: Path) -> None:
+        """As `fetch`, for a file that is only read: it may be the store's own."""
+
         """Make a file the content of an object."""
 
     def read(self, bucket: str, key: str) -> bytes:

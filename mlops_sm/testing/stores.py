@@ -49,6 +49,10 @@ class MemoryStore:
         """As `ObjectStore.fetch`."""
         target.write_bytes(self.read(bucket, key))
 
+    def lend(self, bucket: str, key: str, target: Path) -> None:
+        """As `ObjectStore.lend`; a copy."""
+        self.fetch(bucket, key, target)
+
     def store(self, source: Path, bucket: str, key: str) -> None:
         """As `ObjectStore.store`."""
         content = source.read_bytes()
@@ -95,6 +99,10 @@ class FolderStore:
         target = self._bucket(bucket) / key
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    def lend(self, bucket: str, key: str, target: Path) -> None:
+        """As `ObjectStore.lend`; the file itself."""
+        target.hardlink_to(self._object(bucket, key))
+
 
     def read(self, bucket: str, key: str) -> bytes:
         """As `ObjectStore.read`."""

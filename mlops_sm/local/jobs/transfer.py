@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -41,10 +41,28 @@ def download(
     with as_job_failure("Data download failed", target):
         target.mkdir(parents=True, exist_ok=True)
         files = _found(store, uri, data_type=data_type, region=region, role=role)
-        for location, relative in files[share[0] :: share[1]]:
+        put(store, files[share[0] :: share[1]], target)
+
+
+def put(store: ObjectStore, files: Sequence[tuple[S3Uri, str]], target: Path, *, lend: bool = False) -> None:
+    """Put objects into a folder, which is made if missing.
+
+    Args:
+        store: S3.
+        files: The objects, each with its path below the folder.
+        target: The folder.
+        lend: Whether the store may put its own files there, which nobody may change.
+
+    Raises:
+        JobFailureError: One is not there, an unusable key, or the disk is full.
+    """
+    with as_job_failure("Data download failed", target):
+        target.mkdir(parents=True, exist_ok=True)
+        take = store.lend if lend else store.fetch
+        for location, relative in files:
             path = target / _safe(relative)
             path.parent.mkdir(parents=True, exist_ok=True)
-            store.fetch(location.bucket, location.key, path)
+            take(location.bucket, location.key, path)
 
 
 def find_sources(
