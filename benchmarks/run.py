@@ -14,6 +14,7 @@ from benchmarks import (
     bench_start,
     bench_transform,
     bench_tuning,
+    bench_warm,
 )
 from benchmarks.measure import Row
 
@@ -24,6 +25,7 @@ def main() -> int:
         bench_start,
         bench_engine,
         bench_run,
+        bench_warm,
         bench_executions,
         bench_server,
         bench_keep,

@@ -38,6 +38,9 @@ PRELOADED: Final = (
 )
 """What a warm worker imports; what is not installed is left out."""
 
+_LEFT_ALONE: Final = 0.1
+"""Seconds after a job's start until the next supervisor is forked, unless it is needed sooner."""
+
 
 def main(descriptor: int, *, preload: bool, user: tuple[int, int, tuple[int, ...]] | None = None) -> None:
     """Serve the owner at the other end of a socket until it is closed.
@@ -78,6 +81,7 @@ def main(descriptor: int, *, preload: bool, user: tuple[int, int, tuple[int, ...
         if _owner_is_gone(owner, idle):
             return
         os.close(idle)
+        _wait_for_request(owner)
 
 
 def _supervise_next(owner: socket.socket, busy: int, life: int, become: Callable[[Request], NoReturn]) -> NoReturn:
@@ -99,6 +103,13 @@ def _owner_is_gone(owner: socket.socket, idle: int) -> bool:
     poll.register(idle, select.POLLIN)
     ready = [descriptor for descriptor, _ in poll.poll()]
     return owner.fileno() in ready
+
+
+def _wait_for_request(owner: socket.socket) -> None:
+    """Leave the cores to a job that has just started: many are short, and a fork beside them costs them more."""
+    poll = select.poll()
+    poll.register(owner, select.POLLIN)
+    poll.poll(_LEFT_ALONE * 1000)
 
 
 def _preload() -> list[str]:
