@@ -11,6 +11,7 @@ from typing import Final
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Definition, Json, Scalar
 from mlops_sm.emulator.callbacks import Callbacks
+from mlops_sm.emulator.endpoints.hosting import Hosting
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.runner import Executions
@@ -32,6 +33,7 @@ class Service:
         jobs: Runs jobs.
         executions: Runs pipeline executions.
         callbacks: Callback steps that wait for an answer.
+        hosting: Runs endpoints.
         preflight: What of a definition this machine refuses or ignores.
         clock: The time, timezone-aware.
         new_id: So many random characters of [a-z0-9].
@@ -42,6 +44,7 @@ class Service:
     jobs: Jobs
     executions: Executions
     callbacks: Callbacks
+    hosting: Hosting
     preflight: Callable[[Definition, Mapping[str, Scalar]], list[Problem]]
     clock: Callable[[], datetime]
     new_id: Callable[[int], str]

@@ -67,6 +67,13 @@ class Sites:
         """A job's log."""
         return log_path(self._jobs(job.scope), job.name)
 
+    def endpoints(self, scope: Scope) -> Path:
+        """Where a scope's endpoints live."""
+        return self._of(scope, "endpoints")
+
     def _jobs(self, scope: Scope) -> Path:
-        jobs = self.state / "jobs"
-        return jobs if scope == self.home else jobs / f"{scope.account}.{scope.region}"
+        return self._of(scope, "jobs")
+
+    def _of(self, scope: Scope, what: str) -> Path:
+        folder = self.state / what
+        return folder if scope == self.home else folder / f"{scope.account}.{scope.region}"

@@ -29,6 +29,8 @@ class Kind(StrEnum):
     TRANSFORM_JOB = "transform-job"
     TUNING_JOB = "hyper-parameter-tuning-job"
     MODEL = "model"
+    ENDPOINT = "endpoint"
+    INFERENCE_COMPONENT = "inference-component"
     MODEL_PACKAGE_GROUP = "model-package-group"
     MODEL_PACKAGE = "model-package"
     EXPERIMENT = "experiment"

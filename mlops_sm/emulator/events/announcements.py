@@ -111,6 +111,9 @@ _KINDS: Final[Mapping[Kind, Announcement]] = {
         status="HyperParameterTuningJobStatus",
     ),
     Kind.MODEL: Announcement(detail_type="SageMaker Model State Change", noun="Model"),
+    Kind.ENDPOINT: Announcement(
+        detail_type="SageMaker Endpoint State Change", noun="Endpoint", status="EndpointStatus", upper=True
+    ),
     Kind.MODEL_PACKAGE: Announcement(
         detail_type="SageMaker Model Package State Change",
         noun="ModelPackage",
@@ -126,7 +129,6 @@ _KINDS: Final[Mapping[Kind, Announcement]] = {
 _RECORDS: Final[Mapping[str, Announcement]] = {
     announcement.noun: announcement
     for announcement in (
-        Announcement(detail_type="SageMaker Endpoint State Change", noun="Endpoint", upper=True),
         Announcement(
             detail_type="SageMaker Feature Group State Change", noun="FeatureGroup", watched=("OfflineStoreStatus",)
         ),

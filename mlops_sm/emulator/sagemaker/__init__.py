@@ -7,6 +7,7 @@ from typing import Final
 
 from mlops_sm.emulator.sagemaker import (
     callback_steps,
+    endpoints,
     execution_starts,
     executions,
     experiments,
@@ -39,6 +40,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **transform_jobs.OPERATIONS,
     **tuning_jobs.OPERATIONS,
     **models.OPERATIONS,
+    **endpoints.OPERATIONS,
     **package_groups.OPERATIONS,
     **packages.OPERATIONS,
     **tags.OPERATIONS,

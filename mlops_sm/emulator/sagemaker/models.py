@@ -75,7 +75,39 @@ def model_of(call: Call) -> Entity:
     Raises:
         AwsError: ValidationException, there is none.
     """
-    return find(call, Kind.MODEL, call.request["ModelName"], lambda arn: invalid(f'Could not find model "{arn}".'))
+    return named_model(call, call.request["ModelName"])
+
+
+def named_model(call: Call, name: str) -> Entity:
+    """The model of a name.
+
+    Raises:
+        AwsError: ValidationException, there is none.
+    """
+    return find(call, Kind.MODEL, name, lambda arn: invalid(f'Could not find model "{arn}".'))
+
+
+def containers_of(call: Call, model: Entity) -> list[dict[str, Json]]:
+    """The containers of a model, each with what its model package says: image, artifacts and variables.
+
+    Raises:
+        AwsError: ValidationException, a package is gone or has several containers.
+    """
+    primary = model.body.get("PrimaryContainer")
+    containers: list[dict[str, Json]] = [primary] if primary else model.body["Containers"]
+    return [_resolved(call, container) for container in containers]
+
+
+def _resolved(call: Call, container: dict[str, Json]) -> dict[str, Json]:
+    package = container.get("ModelPackageName")
+    if package is None:
+        return container
+    found = package_of(call, package)
+    kept = (found.body.get("InferenceSpecification") or {}).get("Containers") or []
+    if len(kept) != 1:
+        raise invalid(f"ModelPackage {found.arn} has {len(kept)} containers: one is needed to serve it.")
+    environment = {**(kept[0].get("Environment") or {}), **(container.get("Environment") or {})}
+    return {**kept[0], "Environment": environment}
 
 
 def list_models(call: Call) -> dict[str, Json]:

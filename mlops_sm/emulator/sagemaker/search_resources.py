@@ -190,7 +190,7 @@ RESOURCES: Final[Mapping[str, Resource | None]] = {
         member="ModelPackageGroup", kind=Kind.MODEL_PACKAGE_GROUP, project=_plain("ModelPackageGroup")
     ),
     "Model": Resource(member="Model", kind=Kind.MODEL, project=_model, within="Model"),
-    "Endpoint": _of_records("Endpoint"),
+    "Endpoint": Resource(member="Endpoint", kind=Kind.ENDPOINT, project=_plain("Endpoint", status="EndpointStatus")),
     "FeatureGroup": _of_records("FeatureGroup"),
     "FeatureMetadata": Resource(member="FeatureMetadata", kind=Kind.RECORD, family="FeatureGroup", project=_features),
     "Project": _of_records("Project"),

@@ -12,8 +12,7 @@ from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.sagemaker.jobs import check_job, start_job, stop_job
-from mlops_sm.emulator.sagemaker.models import model_of
-from mlops_sm.emulator.sagemaker.packages import package_of
+from mlops_sm.emulator.sagemaker.models import containers_of, model_of
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.batch.association import format_of
@@ -45,7 +44,7 @@ def create_transform_job(call: Call) -> dict[str, Json]:
     entity = Entity.new(call.scope, Kind.TRANSFORM_JOB, name, now, status=IN_PROGRESS, body=body)
     request = {
         **call.request,
-        "Containers": _containers(call, model),
+        "Containers": containers_of(call, model),
         "EnableNetworkIsolation": model.body.get("EnableNetworkIsolation", False),
         "ExecutionRoleArn": model.body.get("ExecutionRoleArn", ""),
     }
@@ -99,25 +98,6 @@ def _check_processing(members: Mapping[str, Json]) -> None:
         raise invalid(f"{why} works on CSV and JSON only: TransformInput.ContentType is {content_type or 'not set'}.")
     if accept and format_of(accept) is not format_of(content_type):
         raise invalid(f"{why} wants one format: TransformInput.ContentType is {content_type}, Accept is {accept}.")
-
-
-def _containers(call: Call, model: Entity) -> list[Json]:
-    primary = model.body.get("PrimaryContainer")
-    containers: list[dict[str, Json]] = [primary] if primary else model.body["Containers"]
-    return [_resolved(call, container) for container in containers]
-
-
-def _resolved(call: Call, container: dict[str, Json]) -> dict[str, Json]:
-    """A container with what its model package says: image, artifacts and variables."""
-    package = container.get("ModelPackageName")
-    if package is None:
-        return container
-    found = package_of(call, package)
-    kept = (found.body.get("InferenceSpecification") or {}).get("Containers") or []
-    if len(kept) != 1:
-        raise invalid(f"ModelPackage {found.arn} has {len(kept)} containers: one is needed to transform with it.")
-    environment = {**(kept[0].get("Environment") or {}), **(container.get("Environment") or {})}
-    return {**kept[0], "Environment": environment}
 
 
 def _job(call: Call) -> Entity:

@@ -7,6 +7,7 @@ from mlops_sm.local.serving.server import (
     NotHealthyError,
     Running,
     Server,
+    TooSlowError,
 )
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Running",
     "ServedModel",
     "Server",
+    "TooSlowError",
 ]

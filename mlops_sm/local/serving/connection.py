@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -71,6 +72,13 @@ class ServerProcess:
         head_size, body_size = LENGTHS.unpack(self._receive(LENGTHS.size, deadline))
         answer = json.loads(self._receive(head_size, deadline))
         return Response(body=self._receive(body_size, deadline), **answer)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still is there, of one that has nothing to do: then it has nothing to say."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        return not poll.poll(0)
 
     def kill(self) -> None:
         """End the process: it is busy with something that nobody waits for any more."""

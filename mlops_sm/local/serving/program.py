@@ -69,7 +69,7 @@ def _start(model_dir: str, code_dir: str, program: str, told: int) -> int:
         _serve(owner, invoke)
         code = 0
     except BaseException:
-        traceback.print_exc()
+        sys.stderr.write(traceback.format_exc())  # at once: several processes write to one log
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -100,7 +100,7 @@ def _serve(owner: socket.socket, invoke: Invoke) -> None:
             if not head.get("stream") and not isinstance(answer, bytes):
                 answer = b"".join(answer)
         except Exception as error:
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())  # at once: several processes write to one log
             status, attributes = getattr(error, "status_code", _INTERNAL), {}
             content_type, answer = "text/plain", f"{type(error).__name__}: {error}".encode()
         sys.stdout.flush()
@@ -121,7 +121,7 @@ def _send_parts(owner: socket.socket, head: Mapping[str, Any], parts: Iterable[b
     except OSError:
         raise
     except Exception:
-        traceback.print_exc()
+        sys.stderr.write(traceback.format_exc())  # at once: several processes write to one log
         broken = True
     sys.stdout.flush()
     sys.stderr.flush()

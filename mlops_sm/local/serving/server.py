@@ -9,7 +9,8 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,10 @@ class NotHealthyError(Exception):
 
 class NoResponseError(Exception):
     """An invocation got no response: the server's process died, or the time was up."""
+
+
+class TooSlowError(NoResponseError):
+    """An invocation got no response in its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,23 +186,61 @@ class Running:
             return {}
         return wanted if isinstance(wanted, dict) else {}
 
+    def parts(
+        self,
+        body: bytes,
+        content_type: str | None,
+        accept: str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        *,
+        timeout: float,
+    ) -> Iterator[Response]:
+        """As `invoke`, with each part of the response as soon as it is there; the last one is empty."""
+        head = {"content_type": content_type, "accept": accept, "attributes": dict(attributes or {}), "stream": True}
+        deadline = time.monotonic() + timeout
+        worker = self._take(deadline)
+        ended = False
+        try:
+            with self._lost(worker, timeout):
+                part = worker.exchange(head, body, deadline)
+            while part.more:
+                yield part
+                with self._lost(worker, timeout):
+                    part = worker.next_part(deadline)
+            ended = True
+        finally:
+            if ended:
+                self._idle.put(worker)
+            else:
+                # Nobody reads the rest of it.
+                self._give_up(worker)
+        yield part
+
     def _exchange(self, head: Mapping[str, object], body: bytes, timeout: float) -> Response:
         deadline = time.monotonic() + timeout
         worker = self._take(deadline)
-        try:
+        with self._lost(worker, timeout):
             response = worker.exchange(head, body, deadline)
+        self._idle.put(worker)
+        return response
+
+    @contextmanager
+    def _lost(self, worker: ServerProcess, timeout: float) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError:
-            if self.asks:
-                # A program of the image's own goes on; its answer to this one comes too late.
-                worker.close()
-            else:
-                worker.kill()
-            raise NoResponseError(f"no answer within {timeout:g} seconds") from None
+            self._give_up(worker)
+            raise TooSlowError(f"no answer within {timeout:g} seconds") from None
         except OSError as error:
             worker.close()
             raise NoResponseError("the model server's process ended") from error
-        self._idle.put(worker)
-        return response
+
+    def _give_up(self, worker: ServerProcess) -> None:
+        if self.asks:
+            # A program of the image's own goes on; its answer to this one comes too late.
+            worker.close()
+        else:
+            worker.kill()
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> None:
         """End the server: SIGTERM, and SIGKILL after the grace. Invocations that wait get no response."""
@@ -224,14 +267,18 @@ class Running:
         self._idle.put(None)
 
     def _take(self, deadline: float) -> ServerProcess:
-        try:
-            worker = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            raise NoResponseError("every process of the model server is busy") from None
-        if worker is None:
-            self._idle.put(None)  # for the next one who waits
-            raise NoResponseError("the model server has ended")
-        return worker
+        while True:
+            try:
+                worker = self._idle.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise TooSlowError("every process of the model server is busy") from None
+            if worker is None:
+                self._idle.put(None)  # for the next one who waits
+                raise NoResponseError("the model server has ended")
+            if worker.alive:
+                return worker
+            # It died while it had nothing to do; another one takes its place.
+            worker.close()
 
     def _attend(self, process: Process) -> None:
         poll = select.poll()

@@ -223,6 +223,7 @@ class Plane:
             jobs=cast("Any", quiet),
             executions=cast("Any", quiet),
             callbacks=cast("Any", quiet),
+            hosting=cast("Any", quiet),
             preflight=lambda _definition, _values: [],
             clock=lambda: start + timedelta(seconds=next(moments)),
             new_id=lambda length: f"{next(numbers):0{length}d}",

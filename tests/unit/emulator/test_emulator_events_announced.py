@@ -19,7 +19,11 @@ NOW = 1_615_824_611.5
 EXECUTION = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abc"
 
 
-JOBS = {"TransformJob": Kind.TRANSFORM_JOB, "HyperParameterTuningJob": Kind.TUNING_JOB}
+JOBS = {
+    "Endpoint": Kind.ENDPOINT,
+    "TransformJob": Kind.TRANSFORM_JOB,
+    "HyperParameterTuningJob": Kind.TUNING_JOB,
+}
 
 
 def record(family: str, **body: Any) -> Entity:

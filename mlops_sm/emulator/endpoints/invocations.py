@@ -1,0 +1,156 @@
+"""One invocation of an endpoint: who answers it, and what is said when nobody can."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from mlops_sm.emulator.endpoints.fleet import Fleet, pick
+from mlops_sm.emulator.endpoints.hosting import Hosting
+from mlops_sm.emulator.endpoints.refusals import model_error, not_found, not_valid
+from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.store import Scope
+from mlops_sm.local.serving.connection import Response
+from mlops_sm.local.serving.host import BusyError, ContainerError, Host, HostError, MisdirectedError, Payload
+
+MAX_PAYLOAD: Final = 6_291_456
+"""Bytes of a payload (API reference, InvokeEndpoint, Body)."""
+_MAX_SERVERLESS: Final = 4 << 20
+"""Likewise of a serverless variant ("Invoke a serverless endpoint")."""
+_SECONDS: Final = 60.0
+"""A container has a minute to answer (API reference, InvokeEndpoint)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """A request to an endpoint.
+
+    Attributes:
+        endpoint: Its name.
+        body: The payload.
+        content_type: Of the payload.
+        accept: Of the answer.
+        attributes: Custom attributes.
+        variant: The variant that is meant; the weights decide when None.
+        model: The model that is meant, of a multi-model endpoint.
+        container: The container that is meant, of an endpoint with direct invocation.
+        component: The inference component that is meant.
+        inference_id: What the caller calls it.
+        timeout: Seconds.
+    """
+
+    endpoint: str
+    body: bytes
+    content_type: str | None = None
+    accept: str | None = None
+    attributes: str | None = None
+    variant: str | None = None
+    model: str | None = None
+    container: str | None = None
+    component: str | None = None
+    inference_id: str | None = None
+    timeout: float = _SECONDS
+
+    @property
+    def payload(self) -> Payload:
+        """What the container is given."""
+        headers = {
+            "X-Amzn-SageMaker-Custom-Attributes": self.attributes,
+            "X-Amzn-SageMaker-Inference-Id": self.inference_id,
+            "X-Amzn-SageMaker-Target-Model": self.model,
+        }
+        return Payload(
+            body=self.body,
+            content_type=self.content_type,
+            accept=self.accept,
+            attributes={name: value for name, value in headers.items() if value is not None},
+            timeout=self.timeout,
+            model=self.model,
+            container=self.container,
+        )
+
+
+class Answered(NamedTuple):
+    """What an endpoint has answered, and the variant that did."""
+
+    response: Response
+    variant: str
+
+
+class Invocations:
+    """Invokes endpoints. Safe to use from several threads.
+
+    Args:
+        hosting: The endpoints.
+    """
+
+    def __init__(self, hosting: Hosting) -> None:
+        self._hosting = hosting
+
+    def invoke(self, scope: Scope, invocation: Invocation) -> Answered:
+        """Have a request answered.
+
+        Raises:
+            AwsError: ValidationError, ModelError, ThrottlingException or ServiceUnavailable.
+        """
+        began = time.perf_counter()
+        check_size(invocation.body, MAX_PAYLOAD)
+        fleet = self._fleet(scope, invocation.endpoint)
+        with fleet.occupied():
+            name, host = self._host(scope, fleet, invocation)
+            if host.variant.limit is not None:
+                check_size(invocation.body, _MAX_SERVERLESS)
+            asked = time.perf_counter()
+            try:
+                response = host.invoke(invocation.payload)
+            except BusyError:
+                raise throttled() from None
+            except MisdirectedError as error:
+                raise not_valid(str(error)) from error
+            except ContainerError as error:
+                raise model_error(scope, invocation.endpoint, error) from error
+            del asked, began
+            return Answered(response, name)
+
+    def _fleet(self, scope: Scope, endpoint: str) -> Fleet:
+        try:
+            traffic = self._hosting.find(scope, endpoint)
+        except HostError as error:
+            raise AwsError(
+                "ServiceUnavailable", f"Endpoint {endpoint} could not be started again: {error}", 503
+            ) from error
+        if traffic is None:
+            raise not_found(scope, endpoint)
+        return traffic.fleet(self._hosting.draw())
+
+    def _host(self, scope: Scope, fleet: Fleet, invocation: Invocation) -> tuple[str, Host]:
+        name = invocation.variant or pick(fleet.weights, self._hosting.draw())
+        if name is None:
+            raise not_valid(f"Endpoint {invocation.endpoint} of account {scope.account} has no variant with a weight.")
+        if name not in fleet.weights:
+            raise not_valid(f"Variant {name} not found for Request: {invocation.endpoint}")
+        if name not in fleet.hosts:
+            raise not_valid(
+                "Inference Component Name header is required for endpoints to which you plan to deploy inference "
+                "components. Please include Inference Component Name header or consider using SageMaker models."
+            )
+        return name, fleet.hosts[name]
+
+
+def check_size(body: bytes, limit: int) -> None:
+    """Refuse a payload that is too long.
+
+    Raises:
+        AwsError: ValidationError.
+    """
+    if len(body) > limit:
+        raise not_valid(
+            "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less "
+            f"than or equal to {limit}"
+        )
+
+
+def throttled() -> AwsError:
+    """A serverless variant has as many requests as it takes ("Serverless endpoints", concurrency)."""
+    return AwsError("ThrottlingException", "Rate exceeded: the endpoint has reached its MaxConcurrency.", 429)
