@@ -18,6 +18,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.jobs import ACTIVE
 from mlops_sm.emulator.store import Condition, Entity, Kind, Scope, Store
+from mlops_sm.local.jobs import log_paths
 
 GROUPS: Final[Mapping[str, Kind]] = {
     "/aws/sagemaker/ProcessingJobs": Kind.PROCESSING_JOB,
@@ -40,40 +41,50 @@ class _Line(NamedTuple):
     message: str
 
 
+class _Stream(NamedTuple):
+    """What one instance of a job has written."""
+
+    job: Entity
+    host: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.job.name}/{self.host}-{round(self.job.created * 1000)}"
+
+
 @dataclass(frozen=True, slots=True)
 class JobLogs:
     """The log streams of the jobs of every scope.
 
     Attributes:
         store: Knows the jobs.
-        path: Where a job's log file is.
+        path: Where the log file of a job's first instance is.
     """
 
     store: Store
     path: Callable[[Entity], Path]
 
     def describe_streams(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
-        """DescribeLogStreams: one stream per job."""
+        """DescribeLogStreams: one stream for each instance of a job."""
         by_time = request.get("orderBy") == "LastEventTime"
         if by_time and request.get("logStreamNamePrefix"):
             raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
-        jobs = self._jobs(
+        streams = self._streams(
             scope, request, sort="created" if by_time else "name", descending=bool(request.get("descending"))
         )
-        streams = [job for job in jobs if self.path(job).exists()]
         start = _offset(request.get("nextToken"))
         end = start + min(request.get("limit") or _MAX_STREAMS, _MAX_STREAMS)
-        answer: dict[str, Json] = {"logStreams": [self._describe(job) for job in streams[start:end]]}
+        answer: dict[str, Json] = {"logStreams": [_describe(stream) for stream in streams[start:end]]}
         if end < len(streams):
             answer["nextToken"] = f"f/{end}"
         return answer
 
     def get_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """GetLogEvents: lines of one stream, forwards from a place or backwards from it."""
-        job = self._job(scope, _kind(request), request["logStreamName"])
+        job, _, path = self._stream(scope, _kind(request), request["logStreamName"])
         limit = min(request.get("limit") or _MAX_EVENTS, _MAX_EVENTS)
         token = request.get("nextToken")
-        path = self.path(job)
         if not path.exists():
             lines, place = [], 0
         elif token is None and not request.get("startFromHead"):
@@ -94,57 +105,47 @@ class JobLogs:
     def filter_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """FilterLogEvents: lines of several streams, one stream after the other in order of their start."""
         if names := request.get("logStreamNames"):
-            jobs = [self._job(scope, _kind(request), name) for name in names]
+            streams = [self._stream(scope, _kind(request), name) for name in names]
         else:
-            jobs = self._jobs(scope, request)
+            streams = self._streams(scope, request)
         terms = _terms(request.get("filterPattern") or "")
         limit = min(request.get("limit") or _MAX_EVENTS, _MAX_EVENTS)
         index, offset = _position(request.get("nextToken"))
         events: list[dict[str, Json]] = []
         read = 0
-        for number, job in enumerate(jobs[index:], start=index):
-            time, path = _time(job), self.path(job)
+        for number, stream in enumerate(streams[index:], start=index):
+            job, time, path = stream.job, _time(stream.job), stream.path
             if path.exists() and _in_range(time, request):
                 for line in _forwards(path, offset, _MAX_EVENTS, whole=job.status not in ACTIVE):
                     read += line.end - line.start
                     if all(term in line.message for term in terms):
-                        events.append(_found(job, line, time))
+                        events.append(_found(stream, line, time))
                     offset = line.end
                     if len(events) >= limit or read >= _MAX_ANSWER_BYTES:
                         return {"events": events, "nextToken": f"{number}/{offset}", "searchedLogStreams": []}
             offset = 0
         return {"events": events, "searchedLogStreams": []}
 
-    def _describe(self, job: Entity) -> dict[str, Json]:
-        time = _time(job)
-        name = _stream(job)
-        group = next(group for group, kind in GROUPS.items() if kind is job.kind)
-        return {
-            "logStreamName": name,
-            "creationTime": round(job.created * 1000),
-            "firstEventTimestamp": time,
-            "lastEventTimestamp": time,
-            "lastIngestionTime": round(job.modified * 1000),
-            "uploadSequenceToken": "0",
-            "arn": f"arn:{naming.partition(job.scope.region)}:logs:{job.scope.region}:{job.scope.account}"
-            f":log-group:{group}:log-stream:{name}",
-            "storedBytes": 0,
-        }
-
-    def _jobs(
+    def _streams(
         self, scope: Scope, request: Mapping[str, Json], *, sort: str = "created", descending: bool = False
-    ) -> list[Entity]:
-        """The jobs whose streams begin with the request's logStreamNamePrefix; all of the group without one."""
+    ) -> list[_Stream]:
+        """What there is of streams that begin with the request's logStreamNamePrefix; of the group without one."""
         prefix = request.get("logStreamNamePrefix") or ""
         conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
         jobs = self.store.select(scope, _kind(request), conditions=conditions, sort=sort, descending=descending)
-        return [job for job in jobs if _stream(job).startswith(prefix)]
+        streams = [stream for job in jobs for stream in self._of_job(job, descending=descending)]
+        return [stream for stream in streams if stream.name.startswith(prefix) and stream.path.exists()]
 
-    def _job(self, scope: Scope, kind: Kind, stream: str) -> Entity:
-        job = self.store.get(scope, kind, stream.split("/", 1)[0])
-        if job is None or _stream(job) != stream:
+    def _stream(self, scope: Scope, kind: Kind, name: str) -> _Stream:
+        job = self.store.get(scope, kind, name.split("/", 1)[0])
+        found = [stream for stream in self._of_job(job) if stream.name == name] if job is not None else []
+        if not found:
             raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
-        return job
+        return found[0]
+
+    def _of_job(self, job: Entity, *, descending: bool = False) -> list[_Stream]:
+        streams = [_Stream(job, host, path) for host, path in log_paths(self.path(job)).items()]
+        return streams[::-1] if descending else streams
 
 
 def group_of(request: Mapping[str, Json]) -> str:
@@ -157,8 +158,20 @@ def _kind(request: Mapping[str, Json]) -> Kind:
     return GROUPS[group_of(request)]
 
 
-def _stream(job: Entity) -> str:
-    return f"{job.name}/algo-1-{round(job.created * 1000)}"
+def _describe(stream: _Stream) -> dict[str, Json]:
+    job, time = stream.job, _time(stream.job)
+    group = next(group for group, kind in GROUPS.items() if kind is job.kind)
+    return {
+        "logStreamName": stream.name,
+        "creationTime": round(job.created * 1000),
+        "firstEventTimestamp": time,
+        "lastEventTimestamp": time,
+        "lastIngestionTime": round(job.modified * 1000),
+        "uploadSequenceToken": "0",
+        "arn": f"arn:{naming.partition(job.scope.region)}:logs:{job.scope.region}:{job.scope.account}"
+        f":log-group:{group}:log-stream:{stream.name}",
+        "storedBytes": 0,
+    }
 
 
 def _time(job: Entity) -> int:
@@ -166,13 +179,14 @@ def _time(job: Entity) -> int:
     return round(started * 1000)
 
 
-def _found(job: Entity, line: _Line, time: int) -> dict[str, Json]:
+def _found(stream: _Stream, line: _Line, time: int) -> dict[str, Json]:
+    number = int(stream.host.rpartition("-")[2])
     return {
-        "logStreamName": _stream(job),
+        "logStreamName": stream.name,
         "timestamp": time,
         "message": line.message,
         "ingestionTime": time,
-        "eventId": f"{round(job.created * 1_000_000):020d}{line.start:036d}",
+        "eventId": f"{round(stream.job.created * 1_000_000):020d}{number:03d}{line.start:033d}",
     }
 
 

@@ -96,6 +96,20 @@ class LocalObjects:
             self._contents.remove([content])
             raise StoreError("InsufficientStorage", f"The object could not be saved: {error}") from error
 
+    def remove(self, bucket: str, key: str) -> None:
+        """Delete an object, which in a bucket with versions leaves its versions; one that is not there is no error.
+
+        Raises:
+            StoreError: There is no such bucket, or the account's disk refused.
+        """
+        found = self._bucket(bucket)
+        account, partition = self._place
+        try:
+            with self._mirror.changing():
+                s3_backends[account][partition].delete_object(found.name, key)
+        except UnsavedError as error:
+            raise StoreError("InsufficientStorage", f"The deletion could not be saved: {error}") from error
+
     def read(self, bucket: str, key: str, version: str | None = None) -> bytes:
         """An object's whole content, of its latest version unless another is named; for small ones.
 

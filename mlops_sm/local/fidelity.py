@@ -64,12 +64,10 @@ _INSTANCES_OF_BATCH: Final = Ignored("W414", "Instances of batch transform: one 
 _ROLE: Final = Ignored("W402", "Execution roles: jobs have no AWS permissions to be limited")
 _KEYS: Final = Ignored("W403", "KMS keys: nothing is encrypted on this machine")
 _VPC: Final = Ignored("W404", "VPC settings and encryption between instances: jobs use this machine's network")
-_SPOT: Final = Ignored("W405", "Spot training and waiting times: jobs start at once and are never interrupted")
+_PENDING: Final = Ignored("W405", "Limits for pending jobs: a job starts as soon as this machine has room for it")
 _DEBUGGER: Final = Ignored("W406", "Debugger, Profiler and TensorBoard settings: nothing is collected")
 MLFLOW: Final = Ignored("W407", "MLflow settings: no MLflow server runs on this machine")
-_PLATFORM: Final = Ignored(
-    "W408", "Platform settings (warm pools, placement, remote debugging, health checks, retries)"
-)
+_PLATFORM: Final = Ignored("W408", "Platform settings (warm pools, placement, remote debugging, health checks)")
 _FAST_FILE: Final = Ignored("W409", "FastFile mode: the data is copied before the job starts, as in File mode")
 _GZIP: Final = Ignored("W411", "Gzip compression of inputs: files arrive as they are, as in File mode on AWS")
 _SHUFFLE: Final = Ignored("W412", "ShuffleConfig: the order of files is that of their keys")
@@ -81,16 +79,6 @@ _AUGMENTED: Final = Refused(
     "E404",
     "an augmented manifest needs Pipe mode, which is not done here",
     'Use S3DataType "S3Prefix" or "ManifestFile".',
-)
-_INSTANCES: Final = Refused(
-    "E406",
-    "more than one instance is asked for, and only processing jobs have several on this machine",
-    "Set the instance count to 1 for the local environment, e.g. by a pipeline parameter.",
-)
-_GROUPS: Final = Refused(
-    "E406",
-    "instance groups make a cluster of several instances, and a job on this machine has exactly one",
-    "Use InstanceType and InstanceCount 1 for the local environment.",
 )
 _FILE_SYSTEM: Final = Refused(
     "E404", "EFS and FSx file systems cannot be mounted on this machine", "Read the data from S3 with an S3DataSource."
@@ -109,8 +97,6 @@ _SERVERLESS: Final = Refused(
 )
 _CONVERSE: Final = Refused("E404", "data of this type is read only on AWS", 'Use S3DataType "S3Prefix".')
 
-_ONE_INSTANCE: Final = Member(_INSTANCES, {1: HONOURED})
-
 _PROCESSING: Final[Mapping[str, Member]] = {
     "ProcessingJobName": Member(HONOURED),
     "ProcessingInputs[].InputName": Member(HONOURED),
@@ -127,8 +113,8 @@ _PROCESSING: Final[Mapping[str, Member]] = {
     "ProcessingOutputConfig.KmsKeyId": Member(_KEYS),
     "ProcessingResources.ClusterConfig": Member(_HARDWARE),
     "ProcessingResources.ClusterConfig.InstanceCount": Member(HONOURED),
-    "ProcessingResources.ClusterConfig.InstancePreferences[].InstanceCount": _ONE_INSTANCE,
-    "ProcessingResources.ClusterConfig.SelectedInstanceCount": _ONE_INSTANCE,
+    "ProcessingResources.ClusterConfig.InstancePreferences[].InstanceCount": Member(HONOURED),
+    "ProcessingResources.ClusterConfig.SelectedInstanceCount": Member(HONOURED),
     "ProcessingResources.ClusterConfig.VolumeKmsKeyId": Member(_KEYS),
     "StoppingCondition": Member(HONOURED),
     "AppSpecification": Member(HONOURED),
@@ -172,19 +158,20 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "ResourceConfig.VolumeSizeInGB": Member(_HARDWARE),
     "ResourceConfig.SelectedInstanceType": Member(_HARDWARE),
     "ResourceConfig.InstancePreferences": Member(_HARDWARE),
-    "ResourceConfig.InstancePreferences[].InstanceCount": _ONE_INSTANCE,
-    "ResourceConfig.InstanceGroups": Member(_GROUPS),
-    "ResourceConfig.InstanceCount": _ONE_INSTANCE,
-    "ResourceConfig.SelectedInstanceCount": _ONE_INSTANCE,
+    "ResourceConfig.InstancePreferences[].InstanceCount": Member(HONOURED),
+    "ResourceConfig.InstanceGroups": Member(HONOURED),
+    "ResourceConfig.InstanceGroups[].InstanceType": Member(_HARDWARE),
+    "ResourceConfig.InstanceCount": Member(HONOURED),
+    "ResourceConfig.SelectedInstanceCount": Member(HONOURED),
     "ResourceConfig.VolumeKmsKeyId": Member(_KEYS),
     "VpcConfig": Member(_VPC),
     "StoppingCondition.MaxRuntimeInSeconds": Member(HONOURED),
-    "StoppingCondition.MaxWaitTimeInSeconds": Member(_SPOT),
-    "StoppingCondition.MaxPendingTimeInSeconds": Member(_SPOT),
+    "StoppingCondition.MaxWaitTimeInSeconds": Member(HONOURED),
+    "StoppingCondition.MaxPendingTimeInSeconds": Member(_PENDING),
     "Tags": Member(HONOURED),
     "EnableNetworkIsolation": Member(HONOURED),
     "EnableInterContainerTrafficEncryption": Member(_VPC),
-    "EnableManagedSpotTraining": Member(_SPOT),
+    "EnableManagedSpotTraining": Member(HONOURED),
     "CheckpointConfig": Member(HONOURED),
     "DebugHookConfig": Member(_DEBUGGER),
     "DebugRuleConfigurations": Member(_DEBUGGER),
@@ -194,7 +181,7 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "ProfilerConfig.DisableProfiler": Member(HONOURED),
     "ProfilerRuleConfigurations": Member(_DEBUGGER),
     "Environment": Member(HONOURED),
-    "RetryStrategy": Member(_PLATFORM),
+    "RetryStrategy": Member(HONOURED),
     "RemoteDebugConfig": Member(_PLATFORM),
     "InfraCheckConfig": Member(_PLATFORM),
     "SessionChainingConfig": Member(_PLATFORM),
@@ -265,8 +252,8 @@ def _tuning_definition(prefix: str) -> dict[str, Member]:
             and not line.startswith(tuple(f"AlgorithmSpecification.{name}" for name in _NOT_TUNED))
         },
         "HyperParameterTuningResourceConfig": Member(_HARDWARE),
-        "HyperParameterTuningResourceConfig.InstanceCount": _ONE_INSTANCE,
-        "HyperParameterTuningResourceConfig.InstanceConfigs[].InstanceCount": _ONE_INSTANCE,
+        "HyperParameterTuningResourceConfig.InstanceCount": Member(HONOURED),
+        "HyperParameterTuningResourceConfig.InstanceConfigs[].InstanceCount": Member(HONOURED),
         "HyperParameterTuningResourceConfig.VolumeKmsKeyId": Member(_KEYS),
     }
     return {f"{prefix}.{line}": member for line, member in lines.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, assert_never
 
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
@@ -15,7 +15,9 @@ from mlops_sm.local.fidelity import JOBS, MLFLOW, Honoured, Ignored, Refused, tr
 from mlops_sm.local.handlers import UNSUPPORTED
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
+from mlops_sm.local.jobs.layout import instance_count
 from mlops_sm.local.tuning import bayesian
+from mlops_sm.local.user_handlers import UserHandlers
 
 _UNKNOWN: Final = object()
 """A value that only a finished step or an execution variable can give."""
@@ -36,7 +38,7 @@ def preflight(
     parameters: Mapping[str, Scalar],
     images: ImageTable,
     isolation: Isolation | None = None,
-    handlers: Container[StepKind] = frozenset(),
+    handlers: UserHandlers | None = None,
 ) -> list[Problem]:
     """Everything that this machine refuses (E4xx) or ignores (W4xx), all at once.
 
@@ -45,8 +47,9 @@ def preflight(
         parameters: The execution's parameters, complete.
         images: Which image stands for what.
         isolation: Probed when given and when there is a job to isolate.
-        handlers: Kinds for which the user has handlers.
+        handlers: The user's, for kinds of steps that do not run here.
     """
+    handlers = handlers or UserHandlers()
     scope = Scope(
         parameters=parameters,
         variables={},
@@ -54,7 +57,7 @@ def preflight(
         properties={},
         read_json=_no_file,
     )
-    problems: list[Problem] = []
+    problems = list(handlers.problems(step.kind for step in definition.walk()))
     ignored: dict[Ignored, list[_Use]] = {}
     steps = [step for step in definition.walk() if step.kind not in handlers]
     for step in steps:
@@ -136,7 +139,22 @@ def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignor
             return
 
 
+def _check_instances(step: Step, path: str, resources: Json, isolated: Json, scope: Scope) -> Iterator[Problem]:
+    """Instances are processes that share this machine's network, or have none."""
+    known = _known(resources or {}, scope)
+    if _known(isolated, scope) is True and isinstance(known, Mapping) and instance_count(known) > 1:
+        yield Problem(
+            "E418",
+            _where(step, path),
+            f'step "{step.name}": several instances without network cannot reach each other on this machine',
+            "Set EnableNetworkIsolation to false, or the instance count to 1, for the local environment.",
+        )
+
+
 def _check_processing(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
+    cluster = (step.arguments.get("ProcessingResources") or {}).get("ClusterConfig")
+    isolated = (step.arguments.get("NetworkConfig") or {}).get("EnableNetworkIsolation")
+    yield from _check_instances(step, "ProcessingResources.ClusterConfig", cluster, isolated, scope)
     application = step.arguments.get("AppSpecification") or {}
     path = "AppSpecification.ImageUri"
     image_uri = _known(application.get("ImageUri"), scope)
@@ -189,6 +207,9 @@ def _check_transform(step: Step, scope: Scope, images: ImageTable) -> Iterator[P
 def _check_training(
     step: Step, arguments: Mapping[str, Json], prefix: str, scope: Scope, images: ImageTable
 ) -> Iterator[Problem]:
+    for member in ("ResourceConfig", "HyperParameterTuningResourceConfig"):
+        resources, isolated = arguments.get(member), arguments.get("EnableNetworkIsolation")
+        yield from _check_instances(step, f"{prefix}{member}", resources, isolated, scope)
     algorithm = arguments.get("AlgorithmSpecification") or {}
     image_uri = _known(algorithm.get("TrainingImage"), scope)
     if isinstance(image_uri, str) and images.find(image_uri) is None:

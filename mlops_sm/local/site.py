@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from mlops_sm.local.faults import NO_FAULTS, JobFaults
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.warm import WarmWorkers
@@ -43,11 +44,14 @@ class ObjectStore(Protocol):
     def fetch(self, bucket: str, key: str, target: Path) -> None:
         """Write an object's content to a file; its folder exists. Raises OSError when the disk refuses."""
 
-    def store(self, source: Path, bucket: str, key: str) -> None:
     def lend(self, bucket: str, key: str, target: Path) -> None:
         """As `fetch`, for a file that is only read: it may be the store's own."""
 
+    def store(self, source: Path, bucket: str, key: str) -> None:
         """Make a file the content of an object."""
+
+    def remove(self, bucket: str, key: str) -> None:
+        """Delete an object; one that is not there is no error."""
 
     def read(self, bucket: str, key: str) -> bytes:
         """An object's whole content; for small ones."""
@@ -69,6 +73,7 @@ class Site:
         endpoint: Says where a job's own AWS calls go; None leaves jobs without endpoint and credentials.
         grace_seconds: Between SIGTERM and SIGKILL; 120 is SageMaker's.
         keep: Keep a job's /opt/ml after its end.
+        faults: What is to go wrong with the jobs that run here.
     """
 
     jobs: Path
@@ -82,6 +87,7 @@ class Site:
     endpoint: Callable[[], str] | None = None
     grace_seconds: float = 120.0
     keep: bool = False
+    faults: JobFaults = NO_FAULTS
 
     def endpoint_url(self, *, network: bool) -> str | None:
         """Where the AWS calls of a job go; None when it has no network to make any."""

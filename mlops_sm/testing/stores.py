@@ -59,6 +59,11 @@ class MemoryStore:
         with self._lock:
             self._objects(bucket)[key] = content
 
+    def remove(self, bucket: str, key: str) -> None:
+        """As `ObjectStore.remove`."""
+        with self._lock:
+            self._objects(bucket).pop(key, None)
+
     def read(self, bucket: str, key: str) -> bytes:
         """As `ObjectStore.read`."""
         with self._lock:
@@ -94,15 +99,19 @@ class FolderStore:
         """As `ObjectStore.fetch`."""
         shutil.copyfile(self._object(bucket, key), target)
 
+    def lend(self, bucket: str, key: str, target: Path) -> None:
+        """As `ObjectStore.lend`; the file itself."""
+        target.hardlink_to(self._object(bucket, key))
+
     def store(self, source: Path, bucket: str, key: str) -> None:
         """As `ObjectStore.store`."""
         target = self._bucket(bucket) / key
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    def lend(self, bucket: str, key: str, target: Path) -> None:
-        """As `ObjectStore.lend`; the file itself."""
-        target.hardlink_to(self._object(bucket, key))
 
+    def remove(self, bucket: str, key: str) -> None:
+        """As `ObjectStore.remove`."""
+        (self._bucket(bucket) / key).unlink(missing_ok=True)
 
     def read(self, bucket: str, key: str) -> bytes:
         """As `ObjectStore.read`."""

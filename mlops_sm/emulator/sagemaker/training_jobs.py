@@ -17,9 +17,12 @@ from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_active, check_jo
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.jobs import JobOutcome, run_training
+from mlops_sm.local.jobs.layout import instance_count
 
 _TERMINAL: Final = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"})
 _TRANSITIONS: Final = "SecondaryStatusTransitions"
+_ON_INSTANCES: Final = frozenset({"Downloading", "Training", "Uploading", "Stopping"})
+"""The secondary statuses of a job that has instances."""
 DEFAULTS: Final[Mapping[str, Json]] = {
     "EnableNetworkIsolation": False,
     "EnableInterContainerTrafficEncryption": False,
@@ -30,6 +33,7 @@ _ENDS: Final[Mapping[str, str]] = {
     "Completed": "Training job completed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job waiting time exceeded MaxWaitTimeInSeconds provided",
 }
 
 
@@ -49,6 +53,7 @@ def check_training(call: Call) -> None:
         AwsError: ValidationException.
     """
     _check_channels(call.request.get("InputDataConfig") or [])
+    _check_resources(call.request)
     _check_waiting(call.request)
     check_job(call, StepKind.TRAINING, call.request["TrainingJobName"], call.members())
 
@@ -155,6 +160,31 @@ def _check_channels(channels: Sequence[Mapping[str, Json]]) -> None:
             raise invalid(f"The DataSource of channel {channel['ChannelName']} must name one source of data.")
 
 
+def _check_resources(request: Mapping[str, Json]) -> None:
+    """API reference, ResourceConfig; developer guide, "Configure a training job with a heterogeneous cluster"."""
+    resources = request.get("ResourceConfig") or {}
+    groups = resources.get("InstanceGroups") or []
+    clash = [name for name in ("InstanceType", "InstanceCount", "KeepAlivePeriodInSeconds") if name in resources]
+    if groups and clash:
+        raise invalid(f"InstanceGroups cannot be used together with {', '.join(clash)}.")
+    if not groups and not resources.get("InstancePreferences"):
+        for member in ("InstanceType", "InstanceCount"):
+            if member not in resources:
+                raise invalid(f"{member} is required in ResourceConfig unless InstanceGroups are used.")
+    if not resources.get("InstancePreferences") and instance_count(resources) < 1:
+        raise invalid("InstanceCount must be at least 1.")
+    if "KeepAlivePeriodInSeconds" in resources and request.get("EnableManagedSpotTraining"):
+        raise invalid("KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to true.")
+    names = [group["InstanceGroupName"] for group in groups]
+    if several := repeated(names):
+        raise invalid(f"Instance group names must be unique: {', '.join(several)}.")
+    for channel in request.get("InputDataConfig") or []:
+        source = channel["DataSource"].get("S3DataSource") or {}
+        unknown = sorted(set(source.get("InstanceGroupNames") or []) - set(names))
+        if unknown:
+            raise invalid(f"Channel {channel['ChannelName']} names no instance group of the job: {', '.join(unknown)}.")
+
+
 def _check_waiting(request: Mapping[str, Json]) -> None:
     """API reference, StoppingCondition. The words are the service's (e.g. Kenza-AI/sagify #111)."""
     condition = request.get("StoppingCondition") or {}
@@ -192,7 +222,10 @@ def _enter(entity: Entity, status: str, message: str, now: float) -> Entity:
     """The entity in another secondary status; the one before ends at the same moment."""
     before = [dict(transition) for transition in entity.body.get(_TRANSITIONS, [])]
     if before and before[-1]["Status"] == status:
-        return entity
+        if before[-1].get("StatusMessage") == message:
+            return entity
+        before[-1]["StatusMessage"] = message
+        return entity.with_body({_TRANSITIONS: before}, modified=now)
     if before:
         before[-1]["EndTime"] = now
     after = [*before, {"Status": status, "StartTime": now, "StatusMessage": message}]
@@ -203,7 +236,7 @@ def _progress(entity: Entity, status: str, message: str, now: float) -> Entity:
     if status in _TERMINAL:
         # Written with the outcome, so that no one sees one without the other.
         return entity
-    if status == "Downloading":
+    if status == "Downloading" and "TrainingStartTime" not in entity.body:
         entity = entity.with_body({"TrainingStartTime": now}, modified=now)
     return _enter(entity, status, message, now)
 
@@ -227,7 +260,7 @@ def _finish(entity: Entity, outcome: JobOutcome, now: float) -> Entity:
             "TrainingStartTime": started,
             "TrainingEndTime": now,
             "TrainingTimeInSeconds": seconds,
-            "BillableTimeInSeconds": seconds,
+            "BillableTimeInSeconds": None if started is None else _billable(transitions),
             "FailureReason": outcome.failure_reason,
             "ModelArtifacts": artifacts,
             "FinalMetricDataList": metrics or None,
@@ -238,6 +271,14 @@ def _finish(entity: Entity, outcome: JobOutcome, now: float) -> Entity:
         modified=now,
         status=outcome.status.value,
     )
+
+
+def _billable(transitions: Sequence[Mapping[str, Json]]) -> int:
+    """Seconds for which there were instances: waiting for them and interruptions are not billed."""
+    spans: list[float] = [
+        each["EndTime"] - each["StartTime"] for each in transitions if each["Status"] in _ON_INSTANCES
+    ]
+    return max(1, math.ceil(sum(spans)))
 
 
 FAMILY: Final = JobFamily(kind=Kind.TRAINING_JOB, run=run_training, progress=_progress, finish=_finish)

@@ -18,9 +18,10 @@ from mlops_sm.local.batch.association import AssociationError
 from mlops_sm.local.batch.failures import PayloadFailedError, bad_status, reason_of, shown
 from mlops_sm.local.batch.plan import Plan
 from mlops_sm.local.batch.records import PayloadError, opened, payloads
+from mlops_sm.local.faults import INTERNAL_ERROR, FaultKind
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
-from mlops_sm.local.jobs.running import JobRun
+from mlops_sm.local.jobs.running import INSTANCE_FAULTS, JobRun
 from mlops_sm.local.jobs.transfer import as_job_failure, fetch_object, find_sources, upload_file
 from mlops_sm.local.serving import NoResponseError, NotHealthyError, Response, Running, ServedModel
 from mlops_sm.local.serving.start import CONNECTIONS, Settings, start_container
@@ -88,6 +89,8 @@ class _Transform:
 
     def run(self) -> JobOutcome:
         started = self.site.clock()
+        if self.job.fault(INSTANCE_FAULTS - {FaultKind.KILL}) is not None:
+            raise JobFailureError(INTERNAL_ERROR)
         self.job.on_status("Downloading", "Downloading the model")
         sources = find_sources(
             self.site.store,

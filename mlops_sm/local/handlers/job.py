@@ -60,8 +60,9 @@ def _outcome(run: StepRun, described: dict[str, Json], kind: JobKind) -> Outcome
         case "Stopped":
             # Whatever it left is not what the step was to produce: later steps must not build on it.
             why = described.get("SecondaryStatus", "Stopped")
-            limit = (described.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds")
-            cut = f", MaxRuntimeInSeconds is {limit}" if limit else ""
+            member = "MaxWaitTimeInSeconds" if why == "MaxWaitTimeExceeded" else "MaxRuntimeInSeconds"
+            limit = (described.get("StoppingCondition") or {}).get(member)
+            cut = f", {member} is {limit}" if limit else ""
             return Failed(f"ClientError: the job was stopped before its end ({why}{cut})", described)
         case status:
             return Failed(described.get("FailureReason") or f"The job ended as {status}", described)

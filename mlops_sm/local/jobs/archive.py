@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -16,23 +17,33 @@ _COMPRESSION_LEVEL: Final = 1
 """Models are floats: level 6 takes three times as long for a few percent."""
 
 
-def pack(source: Path, target: Path) -> None:
-    """Write the content of a folder as ``tar.gz``, names relative to it; pipes, sockets and devices are left out.
+def pack(sources: Sequence[Path], target: Path) -> None:
+    """Write the content of folders as one ``tar.gz``, names relative to them; pipes, sockets and devices are left out.
+
+    Args:
+        sources: The folders; what an earlier one has, a later one cannot replace.
+        target: The archive.
 
     Raises:
         OSError: A file cannot be read or the disk is full.
     """
+    files: set[str] = set()
+    folders: set[str] = set()
+
+    def first(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+            return None
+        if member.name in files or (member.name in folders and not member.isdir()):
+            return None
+        (folders if member.isdir() else files).add(member.name)
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
     with tarfile.open(target, "w:gz", compresslevel=_COMPRESSION_LEVEL) as archive:
-        for path in sorted(source.iterdir()):
-            archive.add(path, path.name, filter=_neutral)
-
-
-def _neutral(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
-        return None
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
+        for source in sources:
+            for path in sorted(source.iterdir()):
+                archive.add(path, path.name, filter=first)
 
 
 def unpack(archive: Path, target: Path, *, limit: int | None = None) -> None:

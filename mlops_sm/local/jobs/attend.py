@@ -16,6 +16,7 @@ from typing import BinaryIO, Final, Protocol
 
 from mlops_sm.errors import RefusedError
 from mlops_sm.local import interpreter
+from mlops_sm.local.faults import FaultKind, JobFault
 from mlops_sm.local.isolation.layer import Ended, Launch, Process
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
@@ -43,8 +44,10 @@ class Cause(Enum):
     EXITED = auto()
     STOPPED = auto()
     TIMED_OUT = auto()
+    INTERRUPTED = auto()
     LOG_FULL = auto()
     LOST = auto()
+    BROKEN = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class Command:
         max_runtime_in_seconds: After that the job is stopped.
         read_only: Folders below /opt/ml that the job may not write to.
         interpreter: The Python whose packages the job may change for itself.
+        fault: What is to go wrong with the process.
     """
 
     argv: tuple[str, ...]
@@ -81,6 +85,7 @@ class Command:
     max_runtime_in_seconds: float
     read_only: tuple[str, ...] = ()
     interpreter: Path = Path(sys.executable)
+    fault: JobFault | None = None
 
 
 def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanner: MetricScanner) -> Ending:
@@ -108,7 +113,9 @@ def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked,
             process = start_process(launch, site, warm=command.warm)
         finally:
             os.close(log_end)
-        attendance = _Attendance(process, output, folder, scanner, stop=stop, grace_seconds=site.grace_seconds)
+        attendance = _Attendance(
+            process, output, folder, scanner, stop=stop, grace_seconds=site.grace_seconds, fault=command.fault
+        )
         try:
             ended = attendance.until_end(time.monotonic() + command.max_runtime_in_seconds)
         finally:
@@ -144,6 +151,7 @@ class _Attendance:
         *,
         stop: Asked,
         grace_seconds: float,
+        fault: JobFault | None = None,
     ) -> None:
         self._process = process
         self._output = output
@@ -151,6 +159,8 @@ class _Attendance:
         self._scanner = scanner
         self._stop = stop
         self._grace = grace_seconds
+        self._fault = fault
+        self._lines = 0
         self._kill_at: float | None = None
         self.cause = Cause.EXITED
 
@@ -162,6 +172,7 @@ class _Attendance:
         with self._folder.log.open("ab", buffering=0) as log:
             ended = None
             while ended is None:
+                self._strike()
                 ready = {descriptor for descriptor, _ in poll.poll(_LOOK_AROUND * 1000)}
                 if self._output in ready and not self._copy(log):
                     poll.unregister(self._output)
@@ -172,6 +183,19 @@ class _Attendance:
             self._drain(log)
         self._scanner.finish()
         return ended
+
+    def _strike(self) -> None:
+        """Let the fault happen once the log is long enough."""
+        fault = self._fault
+        if fault is None or self._lines < fault.after_lines:
+            return
+        self._fault = None
+        if fault.kind is FaultKind.SPOT_INTERRUPTION:
+            self._end(Cause.INTERRUPTED, time.monotonic() + self._grace)
+            return
+        if fault.kind is FaultKind.INTERNAL_ERROR:
+            self.cause = Cause.BROKEN
+        self._process.kill()
 
     def _look_around(self, deadline: float) -> None:
         now = time.monotonic()
@@ -194,6 +218,7 @@ class _Attendance:
         if not chunk:
             return False
         self._scanner.feed(chunk)
+        self._lines += chunk.count(b"\n")
         if self.cause is Cause.LOG_FULL:
             return True  # read on, so that the job can end
         try:

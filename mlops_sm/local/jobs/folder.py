@@ -43,8 +43,14 @@ class JobFailureError(Exception):
 
 
 def log_path(site_jobs: Path, name: str) -> Path:
-    """The whole log of a job, kept after its end."""
+    """The whole log of a job's first instance, kept after its end."""
     return site_jobs / name / "log"
+
+
+def log_paths(first: Path) -> dict[str, Path]:
+    """The logs of all instances of a job by host, sorted, from where the first one's is; that one may be missing."""
+    others = {path.name.removeprefix(f"{first.name}."): path for path in first.parent.glob(f"{first.name}.{_HOSTS}")}
+    return {HOST: first, **dict(sorted(others.items()))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +59,18 @@ class JobFolder:
 
     Attributes:
         root: ``<jobs>/<name>``, or a folder in it for an instance but the first.
-        shared_log: The log of all instances, of an instance but the first.
+        own_log: The log of an instance but the first; it is in the job's folder.
     """
 
     root: Path
-    shared_log: Path | None = None
+    own_log: Path | None = None
 
     @classmethod
     def create(cls, site_jobs: Path, name: str) -> JobFolder:
         """Make the folder anew; whatever an earlier job of the same name left is gone."""
         folder = cls(site_jobs / name)
-        folder.log.unlink(missing_ok=True)
+        for log in log_paths(folder.log).values():
+            log.unlink(missing_ok=True)
         folder.furnish((HOST,))
         return folder
 
@@ -78,7 +85,7 @@ class JobFolder:
 
     def of_host(self, host: str) -> JobFolder:
         """The folder of one of the job's instances."""
-        return self if host == HOST else JobFolder(self.root / host, self.log)
+        return self if host == HOST else JobFolder(self.root / host, self.log.with_name(f"{self.log.name}.{host}"))
 
     @property
     def ml(self) -> Path:
@@ -97,8 +104,8 @@ class JobFolder:
 
     @property
     def log(self) -> Path:
-        """The job's stdout and stderr, of all its instances."""
-        return self.shared_log or self.root / "log"
+        """The instance's stdout and stderr."""
+        return self.own_log or self.root / "log"
 
     def inside(self, container_path: str, *, under: str = ML) -> Path:
         """Where a path of the job is on this machine.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final
@@ -13,6 +14,28 @@ from mlops_sm.local.jobs.outcome import Metric
 
 _MAX_LINE: Final = 64 * 1024
 """Bytes; a longer line is read in pieces, so that a binary log cannot fill the memory."""
+
+
+class FoundMetrics:
+    """The metrics of a job, found in the logs of its instances.
+
+    Attributes:
+        found: Every value so far, in order.
+
+    Args:
+        on_metric: Called with every value as soon as its line is read, one at a time.
+    """
+
+    def __init__(self, on_metric: Callable[[Metric], None] = lambda _: None) -> None:
+        self.found: list[Metric] = []
+        self._on_metric = on_metric
+        self._lock = threading.Lock()
+
+    def add(self, metric: Metric) -> None:
+        """One more value."""
+        with self._lock:
+            self.found.append(metric)
+            self._on_metric(metric)
 
 
 class MetricScanner:
@@ -36,7 +59,6 @@ class MetricScanner:
         self._clock = clock
         self._on_metric = on_metric
         self._tail = b""
-        self.found: list[Metric] = []
         self._patterns: list[tuple[str, re.Pattern[str]]] = []
         for definition in definitions:
             try:
@@ -67,9 +89,7 @@ class MetricScanner:
             for match in pattern.finditer(text):
                 value = _number(match)
                 if value is not None:
-                    metric = Metric(name, value, self._clock())
-                    self.found.append(metric)
-                    self._on_metric(metric)
+                    self._on_metric(Metric(name, value, self._clock()))
 
 
 def _number(match: re.Match[str]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending
 from mlops_sm.local.jobs.cluster import Instance, run_cluster
 from mlops_sm.local.jobs.continuous import ContinuousUpload
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder, host_names
+from mlops_sm.local.jobs.layout import instance_count
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
 from mlops_sm.local.jobs.running import JobRun, failure_of
@@ -40,7 +42,7 @@ def run_processing(
 
     Args:
         request: A CreateProcessingJob request without expressions.
-        name: The job's name; its log is at `log_path(site.jobs, name)`.
+        name: The job's name; the log of its first instance is at `log_path(site.jobs, name)`.
         arn: The job's ARN.
         site: Where it runs.
         stop: Set it to stop the job.
@@ -51,10 +53,10 @@ def run_processing(
 
 
 def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) -> JobOutcome:
-    site = run.site
+    site, fault = run.site, run.fault()
     run.on_status("Downloading", "Downloading input data")
     resources = (request.get("ProcessingResources") or {}).get("ClusterConfig") or {}
-    hosts = host_names(resources.get("InstanceCount") or 1)
+    hosts = host_names(instance_count(resources))
     network = not (request.get("NetworkConfig") or {}).get("EnableNetworkIsolation", False)
     if len(hosts) > 1 and not network:
         raise JobFailureError(
@@ -81,7 +83,12 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
     always = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") == _CONTINUOUS]
     command = _command(request, site, network=network)
     instances = [
-        Instance(host=host, folder=here, command=command, scanner=MetricScanner((), site.clock))
+        Instance(
+            host=host,
+            folder=here,
+            command=replace(command, fault=fault if fault is not None and fault.host == host else None),
+            scanner=MetricScanner((), site.clock),
+        )
         for host, here in zip(hosts, folders, strict=True)
     ]
     streams = [(_local(end, here), end["S3Uri"]) for end in always for here in folders]

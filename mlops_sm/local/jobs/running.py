@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
+from mlops_sm.local.faults import INTERNAL_ERROR, NO_CAPACITY, FaultKind, JobFault
 from mlops_sm.local.jobs.attend import Cause, Ending
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus, Metric
@@ -18,6 +19,9 @@ from mlops_sm.local.site import Site
 
 MAX_REASON: Final = 1024
 """Characters of FailureReason."""
+MAX_RUNTIME_EXCEEDED: Final = "MaxRuntimeExceeded"
+INSTANCE_FAULTS: Final = frozenset({FaultKind.CAPACITY, FaultKind.INTERNAL_ERROR, FaultKind.KILL})
+"""What can be made to go wrong with the instances of any job that has a process of its own."""
 _FULL: Final = 1 << 20
 """A disk with fewer free bytes than this is what made a job fail."""
 
@@ -61,6 +65,20 @@ class JobRun:
         if self.stop.is_set():
             raise JobStoppedError
 
+    def fault(self, able: Container[FaultKind] = INSTANCE_FAULTS) -> JobFault | None:
+        """What goes wrong with the instances that start now, if it happens to their process.
+
+        Args:
+            able: The kinds that can happen to them.
+
+        Raises:
+            JobFailureError: There is no capacity for them.
+        """
+        fault = self.site.faults.next(able)
+        if fault is not None and fault.kind is FaultKind.CAPACITY:
+            raise JobFailureError(NO_CAPACITY)
+        return fault
+
     def outcome(
         self,
         status: JobStatus,
@@ -82,7 +100,7 @@ class JobRun:
             model_artifacts=model_artifacts,
             metrics=metrics,
             exit_code=ending.code,
-            secondary_status="MaxRuntimeExceeded" if timed_out else status.value,
+            secondary_status=MAX_RUNTIME_EXCEEDED if timed_out else status.value,
         )
 
     def without_process(self, status: JobStatus, started: datetime, reason: str | None) -> JobOutcome:
@@ -103,7 +121,9 @@ def failure_of(ending: Ending, message: str, folder: JobFolder) -> str:
             return f"ClientError: {no_space(folder.log)}; the log is incomplete and the job was stopped"
         case Cause.LOST:
             return f"InternalServerError: {ending.detail}; the job was killed. Please try again."
-        case Cause.EXITED | Cause.STOPPED | Cause.TIMED_OUT:
+        case Cause.BROKEN:
+            return INTERNAL_ERROR
+        case Cause.EXITED | Cause.STOPPED | Cause.TIMED_OUT | Cause.INTERRUPTED:
             full = shutil.disk_usage(folder.root).free < _FULL
             text = f"{message} - {no_space(folder.root)}" if full else message
             # The exit code is the part that must survive the cut.

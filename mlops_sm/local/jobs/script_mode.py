@@ -39,6 +39,7 @@ _NAMED_PARAMETERS: Final = frozenset(
 )
 """The other platform parameters are handed on as SM_FRAMEWORK_PARAMS."""
 _INFO: Final = 20
+_MASTER_PORT: Final = 7777
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +108,11 @@ class ScriptMode:
         """The SM_* variables and PYTHONPATH."""
         channels = {name: f"{ML}/input/data/{name}" for name in input_data_config}
         group = resource_config["current_group_name"]
-        groups = [entry["instance_group_name"] for entry in resource_config["instance_groups"]]
+        by_name = {entry["instance_group_name"]: entry for entry in resource_config["instance_groups"]}
         shared: dict[str, Json] = {
             "current_host": resource_config["current_host"],
             "current_instance_group": group,
-            "current_instance_group_hosts": resource_config["hosts"],
+            "current_instance_group_hosts": by_name[group]["hosts"],
             "current_instance_type": resource_config["current_instance_type"],
             "distribution_instance_groups": [],
             "framework_module": None,
@@ -119,11 +120,9 @@ class ScriptMode:
             "input_config_dir": f"{ML}/input/config",
             "input_data_config": input_data_config,
             "input_dir": f"{ML}/input",
-            "instance_groups": groups,
-            "instance_groups_dict": {
-                entry["instance_group_name"]: entry for entry in resource_config["instance_groups"]
-            },
-            "is_hetero": False,
+            "instance_groups": list(by_name),
+            "instance_groups_dict": by_name,
+            "is_hetero": len(by_name) > 1,
             "log_level": self.platform.get("sagemaker_container_log_level", _INFO),
             "model_dir": f"{ML}/model",
             "module_dir": self.source or CODE,
@@ -150,6 +149,9 @@ class ScriptMode:
         }
         variables = shared | {
             "channels": sorted(channels),
+            # What version 3 of the SDK calls them (its train/container_drivers/scripts/environment.py).
+            "master_addr": HOST,
+            "master_port": _MASTER_PORT,
             "framework_params": framework,
             "hps": self.hyperparameters,
             "training_env": training_env,

@@ -24,7 +24,9 @@ for epoch in range(3):
     print(f"epoch {epoch} loss={1 / (epoch + 1):.2f}")
 pathlib.Path("/opt/ml/model/model.txt").write_text("a model")
 """
-CHANNEL = {
+RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5}
+GROUP = {"InstanceGroupName": "g", "InstanceType": "ml.m5.large", "InstanceCount": 1}
+CHANNEL: Any = {
     "ChannelName": "data",
     "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://emulator-tests/data/"}},
 }
@@ -185,8 +187,34 @@ def test_settings_of_a_running_job_change(account: Any) -> None:
         ({"AlgorithmSpecification": None}, "AlgorithmSpecification is required"),
         ({"AlgorithmSpecification": {"TrainingInputMode": "File"}}, "either AlgorithmName or TrainingImage"),
         (
-            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}},
-            "the job: more than one instance is asked for.*E406",
+            {"ResourceConfig": {**RESOURCES, "InstanceCount": 2}, "EnableNetworkIsolation": True},
+            "the job: several instances without network.*E418",
+        ),
+        ({"ResourceConfig": {"VolumeSizeInGB": 5}}, "InstanceType is required in ResourceConfig"),
+        ({"ResourceConfig": {**RESOURCES, "InstanceCount": 0}}, "InstanceCount must be at least 1"),
+        ({"ResourceConfig": {**RESOURCES, "InstanceGroups": [GROUP]}}, "together with InstanceType, InstanceCount"),
+        ({"ResourceConfig": {"InstanceGroups": [GROUP, GROUP]}}, "Instance group names must be unique: g"),
+        (
+            {
+                "ResourceConfig": {**RESOURCES, "KeepAlivePeriodInSeconds": 60},
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60},
+            },
+            "KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining",
+        ),
+        (
+            {
+                "ResourceConfig": {"InstanceGroups": [GROUP]},
+                "InputDataConfig": [
+                    {
+                        "ChannelName": "data",
+                        "DataSource": {
+                            "S3DataSource": {**CHANNEL["DataSource"]["S3DataSource"], "InstanceGroupNames": ["h"]}
+                        },
+                    }
+                ],
+            },
+            "Channel data names no instance group of the job: h",
         ),
         (
             {"AlgorithmSpecification": {"TrainingInputMode": "Pipe", "TrainingImage": "python:3.11"}},

@@ -51,7 +51,7 @@ def test_what_is_packed_is_unpacked(tmp_path: Path) -> None:
     (source / "run.sh").chmod(0o755)
     (source / "link").symlink_to("a/b/file")
     os.mkfifo(source / "pipe")
-    archive.pack(source, tmp_path / "x.tar.gz")
+    archive.pack([source], tmp_path / "x.tar.gz")
     archive.unpack(tmp_path / "x.tar.gz", tmp_path / "target")
     target = tmp_path / "target"
     assert sorted(str(path.relative_to(target)) for path in target.rglob("*")) == [

@@ -9,19 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_sm.local.jobs.folder import JobFailureError
-from mlops_sm.local.jobs.metrics import MetricScanner
+from mlops_sm.local.jobs.metrics import FoundMetrics, MetricScanner
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 DEFINITIONS = [{"Name": "loss", "Regex": r"loss=([-0-9.e]+)"}, {"Name": "epoch", "Regex": r"epoch \d+"}]
 
 
 def scan(*chunks: bytes, definitions: list[dict[str, str]] = DEFINITIONS) -> list[tuple[str, float]]:
-    scanner = MetricScanner(definitions, lambda: NOW)
+    metrics = FoundMetrics()
+    scanner = MetricScanner(definitions, lambda: NOW, metrics.add)
     for chunk in chunks:
         scanner.feed(chunk)
     scanner.finish()
-    assert all(metric.timestamp is NOW for metric in scanner.found)
-    return [(metric.name, metric.value) for metric in scanner.found]
+    assert all(metric.timestamp is NOW for metric in metrics.found)
+    return [(metric.name, metric.value) for metric in metrics.found]
 
 
 @pytest.mark.parametrize(
@@ -53,12 +54,13 @@ def test_chunks_do_not_matter(values: list[int], data: st.DataObject) -> None:
 
 
 def test_a_line_without_end_does_not_fill_the_memory() -> None:
-    scanner = MetricScanner(DEFINITIONS, lambda: NOW)
+    metrics = FoundMetrics()
+    scanner = MetricScanner(DEFINITIONS, lambda: NOW, metrics.add)
     for _ in range(100):
         scanner.feed(b"x" * 65536)
         assert len(scanner._tail) <= 65536
     scanner.feed(b"\nloss=1\n")
-    assert [metric.value for metric in scanner.found] == [1.0]
+    assert [metric.value for metric in metrics.found] == [1.0]
 
 
 def test_an_invalid_expression_is_named() -> None:

@@ -18,6 +18,7 @@ from mlops_sm.local.handlers import ENGINE_KINDS, HANDLERS, UNSUPPORTED
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
+from mlops_sm.local.user_handlers import UserHandlers
 
 PYTHON = "1.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1"
 PROCESSING: dict[str, Any] = {
@@ -100,8 +101,23 @@ def test_steps_in_branches_are_refused_too() -> None:
         ),
         (training(AlgorithmSpecification={"TrainingImage": "1/xgboost:1"}), "E402", "TrainingImage"),
         (training(HyperParameters={"depth": "3"}), "E405", "AlgorithmSpecification"),
-        (training(ResourceConfig={"InstanceCount": 4}), "E406", "ResourceConfig.InstanceCount"),
-        (training(ResourceConfig={"InstanceGroups": [{"InstanceCount": 1}]}), "E406", "InstanceGroups"),
+        (training(ResourceConfig={"InstanceCount": 4}, EnableNetworkIsolation=True), "E418", "ResourceConfig"),
+        (
+            training(
+                ResourceConfig={"InstanceGroups": [{"InstanceCount": 1}, {"InstanceCount": 1}]},
+                EnableNetworkIsolation=True,
+            ),
+            "E418",
+            "ResourceConfig",
+        ),
+        (
+            processing(
+                ProcessingResources={"ClusterConfig": {"InstanceCount": 2}},
+                NetworkConfig={"EnableNetworkIsolation": True},
+            ),
+            "E418",
+            "ClusterConfig",
+        ),
         (
             training(AlgorithmSpecification={"TrainingImage": PYTHON, "TrainingInputMode": "Pipe"}),
             "E404",
@@ -195,8 +211,8 @@ def test_an_entrypoint_needs_no_program() -> None:
 def test_values_of_parameters_are_looked_at() -> None:
     image = {"ImageUri": {"Get": "Parameters.Image"}, "ContainerEntrypoint": ["true"]}
     resources = {"InstanceCount": {"Get": "Parameters.Count"}}
-    bad = processing(AppSpecification=image), training(ResourceConfig=resources)
-    assert sorted(codes(check(*bad, parameters={"Image": "mine:1", "Count": 3}))) == ["E402", "E406"]
+    bad = processing(AppSpecification=image), training(ResourceConfig=resources, EnableNetworkIsolation=True)
+    assert sorted(codes(check(*bad, parameters={"Image": "mine:1", "Count": 3}))) == ["E402", "E418"]
     assert check(*bad, parameters={"Image": PYTHON, "Count": 1}) == []
 
 
@@ -255,7 +271,7 @@ def test_a_machine_without_isolation_refuses_jobs_only() -> None:
 def test_what_the_user_handles_is_no_job_to_isolate() -> None:
     isolation, quality = NamespaceIsolation(platform="darwin"), step("Quality", StepKind.QUALITY_CHECK, PROCESSING)
     assert codes(check(quality, isolation=isolation)) == ["E401"]
-    assert check(quality, isolation=isolation, handlers={StepKind.QUALITY_CHECK}) == []
+    assert check(quality, isolation=isolation, handlers=UserHandlers({StepKind.QUALITY_CHECK: "json:loads"})) == []
 
 
 def leaves(shape: Shape, path: str = "") -> list[str]:
