@@ -184,9 +184,11 @@ def _overlay(folder: str, changes: str, *, as_user: bool) -> None:
         for name in ("upper", "work"):
             Path(place, name).mkdir(parents=True)
         options = f"lowerdir={_escaped(folder)},upperdir={place}/upper,workdir={place}/work{kind}"
-        with suppress(OSError):
-            _mount("overlay", folder, "overlay", 0, options)
-            return
+        # Nothing in it outlives the job, so its end need not wait for the disk (an option of Linux 5.10 and later).
+        for more in (",volatile", ""):
+            with suppress(OSError):
+                _mount("overlay", folder, "overlay", 0, options + more)
+                return
     _protect(folder)
 
 
