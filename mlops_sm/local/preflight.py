@@ -15,6 +15,7 @@ from mlops_sm.local.fidelity import JOBS, MLFLOW, Honoured, Ignored, Refused, tr
 from mlops_sm.local.handlers import UNSUPPORTED
 from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
+from mlops_sm.local.jobs import remote_function
 from mlops_sm.local.jobs.layout import instance_count
 from mlops_sm.local.tuning import bayesian
 from mlops_sm.local.user_handlers import UserHandlers
@@ -219,6 +220,9 @@ def _check_training(
     environment = arguments.get("Environment") or {}
     has_program = "sagemaker_program" in hyperparameters or "SAGEMAKER_PROGRAM" in environment
     image = images.find(image_uri) if isinstance(image_uri, str) else None
+    refusal = remote_function.refusal(algorithm, _where(step, f"{prefix}AlgorithmSpecification"))
+    if refusal is not None and (image is None or image.warm):
+        yield refusal
     has_program = has_program or (image is not None and image.program("train") is not None)
     if image_uri is not None and not algorithm.get("ContainerEntrypoint") and not has_program:
         yield Problem(

@@ -10,6 +10,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.images import Image
 from mlops_sm.local.isolation.layer import ML, SCRATCH
+from mlops_sm.local.jobs import remote_function
 from mlops_sm.local.jobs.attend import Command
 from mlops_sm.local.jobs.channels import Channel, Inputs
 from mlops_sm.local.jobs.channels.channel import DATA, s3_source
@@ -101,6 +102,7 @@ class Staging:
         run, algorithm = self.run, self.request["AlgorithmSpecification"]
         requested: dict[str, str] = dict(self.request.get("Environment") or {})
         variables = {"TRAINING_JOB_NAME": run.name, "TRAINING_JOB_ARN": self.arn}
+        variables |= remote_function.environment(algorithm)
         if self.script is not None:
             argv, cwd = self.script.argv(), CODE
             variables |= self.script.environment(
@@ -163,4 +165,7 @@ def _image(algorithm: Mapping[str, Json], site: Site) -> Image:
     image = site.images.find(uri)
     if image is None:
         raise JobFailureError(f"ClientError: {site.images.refusal(uri, 'AlgorithmSpecification').what}")
+    refusal = remote_function.refusal(algorithm, "AlgorithmSpecification") if image.warm else None
+    if refusal is not None:
+        raise JobFailureError(f"ClientError: {refusal.what}. {refusal.fix}")
     return image
