@@ -28,8 +28,7 @@ from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.endpoints import requests as runtime_requests
-from mlops_sm.emulator.endpoints.hosting import Hosting
-from mlops_sm.emulator.endpoints.invocations import Invocations
+from mlops_sm.emulator.endpoints.wiring import EndpointWork
 from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.events.wiring import EventWork
 from mlops_sm.emulator.front import AccountFront, Amend, Intercept
@@ -330,12 +329,13 @@ def _control_plane(
     )
 
     def first(arrival: Arrival) -> Answer | None:
+        endpoints.observation.before(arrival)
         return timing.intercept(arrival) or work.intercept(arrival)
 
     sites.storage.tell(work.storage)
     close_abandoned(store, sites.clock().timestamp())
     jobs = Jobs(store, sites.site, sites.clock, limit=parallel_jobs)
-    hosting = Hosting(store, sites.site, sites.endpoints, sites.clock, new_id=new_id)
+    endpoints = EndpointWork(store, sites, new_id)
     callbacks, queues, removal = Callbacks(store, sites.clock), Queues(Clients()), Removal()
 
     def control(scope: Scope) -> DirectControl:
@@ -356,7 +356,7 @@ def _control_plane(
         jobs=jobs,
         executions=executions,
         callbacks=callbacks,
-        hosting=hosting,
+        hosting=endpoints.hosting,
         preflight=lambda definition, values: preflight(
             definition, values, sites.images, sites.isolation, sites.handlers
         ),
@@ -368,7 +368,7 @@ def _control_plane(
         log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
-        runtime_requests.SERVICE: runtime_requests.RuntimeRequests(Invocations(hosting), region),
+        runtime_requests.SERVICE: endpoints.requests,
     }
     amends: dict[str, Amend] = {}
     front = AccountFront(service, OPERATIONS, sites.storage, region, intercepts, first=first, amends=amends)
@@ -376,12 +376,13 @@ def _control_plane(
     intercepts[tags_resources.SERVICE], amends[tags_resources.SERVICE] = tagged, tagged.amend
 
     def end_work() -> None:
+        # First: alarms are still there for what was observed of requests.
+        endpoints.close()
         timing.close()
         work.close()
         executions.stop_all()
         jobs.stop_all()
         ended = jobs.wait_all(patience)
-        hosting.close()
         # Whatever still runs dies with the processes that started it.
         sites.warm.close()
         sites.isolation.close()

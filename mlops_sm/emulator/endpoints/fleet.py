@@ -81,10 +81,10 @@ class Fleet:
                 self._requests -= 1
                 self._changed.notify_all()
 
-    def drain(self) -> None:
-        """Wait until no request is under way; nobody sends it new ones any more."""
+    def drain(self, timeout: float = _DRAIN) -> None:
+        """Wait until no request is under way, at most so many seconds; nobody sends it new ones any more."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._requests, _DRAIN)
+            self._changed.wait_for(lambda: not self._requests, timeout)
 
     def stop(self, grace_seconds: float = 30.0) -> None:
         """End every host."""

@@ -32,6 +32,8 @@ SERVING: Final = frozenset({IN_SERVICE, UPDATING, ROLLING_BACK})
 """Statuses of an endpoint that answers requests."""
 IN_PROGRESS: Final = (CREATING, UPDATING, ROLLING_BACK, DELETING)
 _MAX_REASON: Final = 1024
+_LAST_WORDS: Final = 5.0
+"""Seconds that requests which are under way get when the account is closed."""
 _log = logging.getLogger(__name__)
 
 
@@ -109,6 +111,7 @@ class Hosting:
             live, self._live = list(self._live.values()), {}
         for each in live:
             for share in () if each.traffic is None else each.traffic.shares:
+                share.fleet.drain(_LAST_WORDS)
                 share.fleet.stop(0)
 
     # ------------------------------------------------------------------ what requests ask for

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mlops_sm.definition.document import Json
+from mlops_sm.emulator.endpoints.capture import Exchange
 from mlops_sm.emulator.endpoints.fleet import Fleet, pick
 from mlops_sm.emulator.endpoints.hosting import Hosting
+from mlops_sm.emulator.endpoints.measures import Measured
+from mlops_sm.emulator.endpoints.observation import Observation
 from mlops_sm.emulator.endpoints.refusals import model_error, not_found, not_valid
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.store import Scope
@@ -78,15 +83,27 @@ class Answered(NamedTuple):
     variant: str
 
 
+class _Watch(NamedTuple):
+    scope: Scope
+    invocation: Invocation
+    fleet: Fleet
+    variant: str
+    began: float
+    asked: float
+    """When the request came, and when the container was given it; by the machine's performance counter."""
+
+
 class Invocations:
     """Invokes endpoints. Safe to use from several threads.
 
     Args:
         hosting: The endpoints.
+        observation: Keeps what requests were like.
     """
 
-    def __init__(self, hosting: Hosting) -> None:
+    def __init__(self, hosting: Hosting, observation: Observation) -> None:
         self._hosting = hosting
+        self._observation = observation
 
     def invoke(self, scope: Scope, invocation: Invocation) -> Answered:
         """Have a request answered.
@@ -101,7 +118,7 @@ class Invocations:
             name, host = self._host(scope, fleet, invocation)
             if host.variant.limit is not None:
                 check_size(invocation.body, _MAX_SERVERLESS)
-            asked = time.perf_counter()
+            watch = _Watch(scope, invocation, fleet, name, began, time.perf_counter())
             try:
                 response = host.invoke(invocation.payload)
             except BusyError:
@@ -109,9 +126,38 @@ class Invocations:
             except MisdirectedError as error:
                 raise not_valid(str(error)) from error
             except ContainerError as error:
+                self._observe(watch, 500 if error.response is None else error.response.status, None)
                 raise model_error(scope, invocation.endpoint, error) from error
-            del asked, began
+            self._observe(watch, response.status, response)
             return Answered(response, name)
+
+    def _observe(self, watch: _Watch, status: int, response: Response | None) -> None:
+        """Keep what a request was like; what it said too, if its endpoint captures data."""
+        now, invocation = time.perf_counter(), watch.invocation
+        model = now - watch.asked
+        measured = Measured(status, watch.fleet.instances.get(watch.variant, 1), model, watch.asked - watch.began)
+        dimensions = (("EndpointName", invocation.endpoint), ("VariantName", watch.variant))
+        self._observation.measures.add(watch.scope, [dimensions], measured.values())
+        capture = watch.fleet.snapshot.capture
+        if response is not None and capture is not None and self._is_sampled(capture):
+            self._observation.captures.add(
+                watch.scope,
+                invocation.endpoint,
+                watch.variant,
+                capture,
+                Exchange(
+                    request=invocation.body,
+                    request_type=invocation.content_type,
+                    response=response.body,
+                    response_type=response.content_type,
+                    inference_id=invocation.inference_id,
+                    attributes=invocation.attributes,
+                ),
+            )
+        self._observation.noted()
+
+    def _is_sampled(self, capture: Mapping[str, Json]) -> bool:
+        return self._hosting.draw() * 100 < float(capture["InitialSamplingPercentage"])
 
     def _fleet(self, scope: Scope, endpoint: str) -> Fleet:
         try:

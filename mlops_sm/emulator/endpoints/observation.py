@@ -1,0 +1,72 @@
+"""What is kept of requests to endpoints: metrics and captured data, written down a moment later and all together."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from mlops_sm.emulator.arrival import Arrival
+from mlops_sm.emulator.endpoints.capture import Captures
+from mlops_sm.emulator.endpoints.measures import Measures
+
+_PAUSE: Final = 2.0
+"""Seconds that what was observed waits for more; whoever asks CloudWatch meanwhile is told all of it."""
+_READERS: Final = frozenset({"cloudwatch", "application-auto-scaling"})
+"""Services that are asked about metrics, by botocore's id."""
+_log = logging.getLogger(__name__)
+
+
+class Observation:
+    """Metrics and captured data of an account's endpoints. Safe to use from several threads.
+
+    Attributes:
+        measures: The metrics.
+        captures: The captured data.
+    """
+
+    def __init__(self, measures: Measures, captures: Captures) -> None:
+        self.measures = measures
+        self.captures = captures
+        self._lock = threading.Lock()
+        self._writing = threading.RLock()
+        self._inside = False
+        self._timer: threading.Timer | None = None
+
+    def noted(self) -> None:
+        """Something was observed."""
+        if self._timer is None:
+            with self._lock:
+                if self._timer is None:
+                    self._timer = threading.Timer(_PAUSE, self.write)
+                    self._timer.daemon = True
+                    self._timer.start()
+
+    def write(self) -> None:
+        """Write down what was observed until now."""
+        with self._lock:
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        with self._writing:
+            if self._inside:
+                # What is written passes by here as a request of ours.
+                return
+            self._inside = True
+            try:
+                for write in (self.captures.write, self.measures.send):
+                    self._safely(write)
+            finally:
+                self._inside = False
+
+    def before(self, arrival: Arrival) -> None:
+        """Whoever asks about metrics sees all that was observed before."""
+        if arrival.service in _READERS:
+            self.write()
+
+    def _safely(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception:
+            _log.exception("what was observed of endpoints could not be written down")

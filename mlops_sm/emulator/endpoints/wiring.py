@@ -1,0 +1,57 @@
+"""An account's endpoints put together: what runs them, what answers their requests, what is kept of those."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from mlops_sm.emulator.clients import Clients
+from mlops_sm.emulator.endpoints.capture import Captures
+from mlops_sm.emulator.endpoints.hosting import Hosting
+from mlops_sm.emulator.endpoints.invocations import Invocations
+from mlops_sm.emulator.endpoints.measures import Measures
+from mlops_sm.emulator.endpoints.observation import Observation
+from mlops_sm.emulator.endpoints.requests import RuntimeRequests
+from mlops_sm.emulator.sites import Sites
+from mlops_sm.emulator.store import Store
+
+
+class EndpointWork:
+    """An account's endpoints. Nothing of it costs anything before there is one.
+
+    Attributes:
+        hosting: Runs them.
+        requests: Answers SageMaker Runtime's requests.
+        observation: What is kept of requests.
+
+    Args:
+        store: Where the records are.
+        sites: Where endpoints run.
+        new_id: So many random characters of [a-z0-9].
+        draw: A number from 0 to 1, without 1, that decides who gets a request and what is captured.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sites: Sites,
+        new_id: Callable[[int], str],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        clients = Clients()
+        self.observation = Observation(
+            Measures(clients, sites.clock),
+            Captures(lambda scope: sites.site(scope).store, sites.state / "endpoints" / ".captured", sites.clock),
+        )
+        self.hosting = Hosting(store, sites.site, sites.endpoints, sites.clock, new_id=new_id, draw=draw)
+        self.requests = RuntimeRequests(Invocations(self.hosting, self.observation), sites.home.region)
+        self._closed = False
+        # What alarms look at as time passes is what was observed until then.
+        sites.clock.settle_with(self.observation.write)
+
+    def close(self) -> None:
+        """End every endpoint and write down what was observed; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.hosting.close()
+            self.observation.write()
