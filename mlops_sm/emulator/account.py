@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,6 +32,7 @@ from mlops_sm.emulator.endpoints import requests as runtime_requests
 from mlops_sm.emulator.endpoints.wiring import EndpointWork
 from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.events.wiring import EventWork
+from mlops_sm.emulator.faults import Faults
 from mlops_sm.emulator.front import AccountFront, Amend, Intercept
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
@@ -81,6 +83,7 @@ class LocalAccount:
         account_id: The account's 12 digits.
         region: Of clients that name none.
         clock: The account's time; `advance` lets it pass.
+        faults: What is to go wrong, for tests; nothing unless somebody plants it.
         warm: The warm workers; `prewarm` starts one before it is needed.
     """
 
@@ -93,6 +96,7 @@ class LocalAccount:
         end: Callable[[], None],
         *,
         clock: Clock,
+        faults: Faults,
         endpoint: Endpoint,
         work: EventWork,
     ) -> None:
@@ -100,6 +104,7 @@ class LocalAccount:
         self.state = state
         self.account_id, self.region = scope
         self.clock = clock
+        self.faults = faults
         self.warm = warm
         self._storage = storage
         self._endpoint = endpoint
@@ -164,7 +169,8 @@ class LocalAccount:
             keeper = Keeper(database)
             storage = Storage(database, state / "objects", keeper, crashed=crashed)
             store = Store(database)
-            control = Control(state=state, home=scope, store=store, clock=time, started=utc_now())
+            faults = Faults()
+            control = Control(state=state, home=scope, store=store, clock=time, faults=faults, started=utc_now())
             endpoint = Endpoint(lambda *request: front.answer(*request), control, patience)  # noqa: PLW0108 - made below
             sites = Sites(
                 state=state,
@@ -176,6 +182,7 @@ class LocalAccount:
                 handlers=handlers or UserHandlers(),
                 clock=time,
                 endpoint=endpoint.serve,
+                faults=faults,
             )
             front, work, timing, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
             bridge = Bridge(account_id, front)
@@ -190,7 +197,17 @@ class LocalAccount:
             closing.callback(end_work)
             work.begin()
             timing.begin()
-            return cls(state, scope, storage, sites.warm, closing.close, clock=time, endpoint=endpoint, work=work)
+            return cls(
+                state,
+                scope,
+                storage,
+                sites.warm,
+                closing.close,
+                clock=time,
+                faults=faults,
+                endpoint=endpoint,
+                work=work,
+            )
         except BaseException:
             closing.close()
             raise
@@ -338,8 +355,9 @@ def _control_plane(
     endpoints = EndpointWork(store, sites, new_id)
     callbacks, queues, removal = Callbacks(store, sites.clock), Queues(Clients()), Removal()
 
-    def control(scope: Scope) -> DirectControl:
-        return DirectControl(scope, sagemaker_model, front.perform, jobs, callbacks, queues.send, work.call, removal)
+    def control(scope: Scope, step: str = "") -> DirectControl:
+        perform = partial(front.perform, step=step)
+        return DirectControl(scope, sagemaker_model, perform, jobs, callbacks, queues.send, work.call, removal)
 
     executions = Executions(
         store,
@@ -357,6 +375,7 @@ def _control_plane(
         executions=executions,
         callbacks=callbacks,
         hosting=endpoints.hosting,
+        faults=sites.faults,
         preflight=lambda definition, values: preflight(
             definition, values, sites.images, sites.isolation, sites.handlers
         ),

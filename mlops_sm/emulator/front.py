@@ -139,8 +139,8 @@ class AccountFront:
             contents.remove([received.content])
             raise
 
-    def perform(self, scope: Scope, operation: str, request: dict[str, Json]) -> Mapping[str, Json]:
-        """Perform an operation of SageMaker on a validated request.
+    def perform(self, scope: Scope, operation: str, request: dict[str, Json], step: str = "") -> Mapping[str, Json]:
+        """Perform an operation of SageMaker on a validated request; `step` is the pipeline's step that calls.
 
         Raises:
             AwsError: It was refused, or it is not available here.
@@ -148,8 +148,9 @@ class AccountFront:
         performed = self._operations.get(operation)
         if performed is None:
             raise unknown_operation(SAGEMAKER, operation)
+        self._service.faults.check_call(operation, request, step)
         try:
-            return performed(Call(service=self._service, scope=scope, operation=operation, request=request))
+            return performed(Call(service=self._service, scope=scope, operation=operation, request=request, step=step))
         except sqlite3.Error as error:
             # 507 is not among the statuses that botocore retries.
             raise AwsError("InsufficientStorage", f"The local account's database refused: {error}.", 507) from error

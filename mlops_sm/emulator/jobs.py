@@ -44,6 +44,13 @@ class RunJob(Protocol):
         """Run a job to its end."""
 
 
+class SiteOf(Protocol):
+    """Says where a job runs."""
+
+    def __call__(self, scope: Scope, *names: str) -> Site:
+        """The site of a scope for a job that goes by these names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFamily:
     """What differs between kinds of jobs.
@@ -71,6 +78,7 @@ class _Job:
     stop: threading.Event
     ended: threading.Event
     on_end: Callable[[JobOutcome], None]
+    step: str
 
 
 class Jobs:
@@ -78,14 +86,12 @@ class Jobs:
 
     Args:
         store: Where the records are.
-        site: Where the jobs of a scope run.
+        site: Where a job of a scope runs, named by the step that it is of, if it is of one, and by its own name.
         clock: The time.
         limit: How many run at once.
     """
 
-    def __init__(
-        self, store: Store, site: Callable[[Scope], Site], clock: Callable[[], datetime], *, limit: int
-    ) -> None:
+    def __init__(self, store: Store, site: SiteOf, clock: Callable[[], datetime], *, limit: int) -> None:
         self._store = store
         self._site = site
         self._clock = clock
@@ -101,6 +107,8 @@ class Jobs:
         request: Mapping[str, Json],
         family: JobFamily,
         on_end: Callable[[JobOutcome], None] = lambda _: None,
+        *,
+        step: str = "",
     ) -> None:
         """Run a job whose record was just added, as soon as there is room; returns at once.
 
@@ -109,8 +117,9 @@ class Jobs:
             request: What its run is given.
             family: Its kind.
             on_end: Called once, after its end was written down.
+            step: The pipeline's step that it is of; empty when it is nobody's.
         """
-        job = _Job(entity, dict(request), family, threading.Event(), threading.Event(), on_end)
+        job = _Job(entity, dict(request), family, threading.Event(), threading.Event(), on_end, step)
         with self._lock:
             self._jobs[entity.arn] = job
             if family.counted:
@@ -188,7 +197,7 @@ class Jobs:
                 job.request,
                 name=job.entity.name,
                 arn=job.entity.arn,
-                site=self._site(job.entity.scope),
+                site=self._site(job.entity.scope, job.step, job.entity.name),
                 stop=job.stop,
                 on_status=lambda status, message: self._progress(job, status, message),
             )

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from mlops_sm import naming
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
@@ -72,13 +72,20 @@ class Order:
     attempts: Mapping[str, int] = field(default_factory=dict)
 
 
+class ControlOf(Protocol):
+    """Makes the control plane of a scope."""
+
+    def __call__(self, scope: Scope, step: str = "") -> ControlPlane:
+        """As a step calls it, or as no step does."""
+
+
 class Executions:
     """Every execution that runs now.
 
     Args:
         store: Where the records are.
         objects: The S3 of a scope.
-        control: SageMaker as the handlers of a scope call it.
+        control: SageMaker as the handlers of a scope's steps call it.
         callbacks: Knows the steps that wait for an answer.
         clock: The time, timezone-aware.
         new_id: So many random characters.
@@ -89,7 +96,7 @@ class Executions:
         self,
         store: Store,
         objects: Callable[[Scope], ObjectStore],
-        control: Callable[[Scope], ControlPlane],
+        control: ControlOf,
         callbacks: Callbacks,
         *,
         clock: Callable[[], datetime],
@@ -398,7 +405,7 @@ class _Execution:
                     execution_id=order.execution.name,
                     execution_arn=self._arn,
                     pipeline_name=order.pipeline_name,
-                    control=RecordingControl(owner.control(order.execution.scope), record),
+                    control=RecordingControl(owner.control(order.execution.scope, step.name), record),
                     stop=self._stop,
                     new_suffix=lambda: owner.new_id(_SUFFIX),
                     tags=order.tags,
@@ -408,6 +415,7 @@ class _Execution:
                 ),
                 record,
                 owner.handlers,
+                owner.clock,
             )
         except Exception as error:
             result = StepResult(outcome=Failed(_failure(f"step {step.name}", error)))

@@ -13,6 +13,7 @@ from mlops_sm.definition.document import Definition, Json, Scalar
 from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.endpoints.hosting import Hosting
 from mlops_sm.emulator.errors import AwsError, invalid
+from mlops_sm.emulator.faults import Faults
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.runner import Executions
 from mlops_sm.emulator.sharing import is_shared
@@ -34,6 +35,7 @@ class Service:
         executions: Runs pipeline executions.
         callbacks: Callback steps that wait for an answer.
         hosting: Runs endpoints.
+        faults: What tests have planted.
         preflight: What of a definition this machine refuses or ignores.
         clock: The time, timezone-aware.
         new_id: So many random characters of [a-z0-9].
@@ -45,6 +47,7 @@ class Service:
     executions: Executions
     callbacks: Callbacks
     hosting: Hosting
+    faults: Faults
     preflight: Callable[[Definition, Mapping[str, Scalar]], list[Problem]]
     clock: Callable[[], datetime]
     new_id: Callable[[int], str]
@@ -52,12 +55,21 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request: who, where, what. Its members have been validated against the service's model."""
+    """One request: who, where, what. Its members have been validated against the service's model.
+
+    Attributes:
+        service: What the operation works with.
+        scope: The account and region that it is for.
+        operation: Its name.
+        request: Its members.
+        step: The pipeline's step that calls; empty when nobody's step does.
+    """
 
     service: Service
     scope: Scope
     operation: str
     request: dict[str, Json]
+    step: str = ""
 
     @property
     def store(self) -> Store:

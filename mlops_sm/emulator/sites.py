@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlops_sm.emulator.clock import Clock
+from mlops_sm.emulator.faults import Faults
 from mlops_sm.emulator.storage import Storage
 from mlops_sm.emulator.store import Entity, Scope
 from mlops_sm.local.images import ImageTable
@@ -32,6 +33,7 @@ class Sites:
         handlers: The user's, for kinds of steps that do not run here.
         clock: The time.
         endpoint: Says where jobs reach the account.
+        faults: What is to go wrong with jobs, for tests.
     """
 
     state: Path
@@ -43,11 +45,12 @@ class Sites:
     handlers: UserHandlers
     clock: Clock
     endpoint: Callable[[], str]
+    faults: Faults
     _sites: dict[Scope, Site] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def site(self, scope: Scope) -> Site:
-        """Where a scope's jobs run."""
+    def site(self, scope: Scope, *names: str) -> Site:
+        """Where a scope's jobs run; for a job that goes by some names, with the faults that are planted for it."""
         with self._lock:
             if scope not in self._sites:
                 self._sites[scope] = Site(
@@ -61,7 +64,8 @@ class Sites:
                     region=scope.region,
                     endpoint=self.endpoint,
                 )
-            return self._sites[scope]
+            site = self._sites[scope]
+        return replace(site, faults=self.faults.of_job(*names)) if names else site
 
     def log(self, job: Entity) -> Path:
         """A job's log."""

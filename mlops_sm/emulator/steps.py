@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from mlops_sm.definition.document import Json, Step
@@ -53,6 +53,8 @@ _FAULTS: Final = (
 )
 """How a failure reason starts whose fault a retry policy can name."""
 
+_LOOK_AROUND: Final = 0.1
+"""Seconds between looks at the clock before a retry; a stop is noticed at once."""
 _MAX_ITEM: Final = 12_800
 """Characters of an item (API reference, IterationContext)."""
 _MAX_REASON: Final = 1024
@@ -200,20 +202,36 @@ class RecordingControl:
             yield wait
 
 
-def run_step(run: StepRun, record: StepRecord, handlers: UserHandlers) -> StepResult:
-    """Run a step's handler until an attempt succeeds or no retry policy asks for another; the record is kept."""
+def run_step(run: StepRun, record: StepRecord, handlers: UserHandlers, clock: Callable[[], datetime]) -> StepResult:
+    """Run a step's handler until an attempt succeeds or no retry policy asks for another; the record is kept.
+
+    Args:
+        run: The step.
+        record: Its record.
+        handlers: The user's, for kinds of steps that do not run here.
+        clock: The account's; retries go by it, so that a test need not wait for them.
+    """
     handle = handlers.run if run.step.kind in handlers else HANDLERS[run.step.kind]
-    began = time.monotonic()
+    began = clock()
     attempt = 1
     while True:
         result = handle(run)
-        delay = _delay(run.step, result.outcome, attempt, time.monotonic() - began)
+        delay = _delay(run.step, result.outcome, attempt, (clock() - began).total_seconds())
         if delay is None:
             return result
-        if run.stop.wait(delay):
+        if _stopped_while(delay, run.stop, clock):
             return StepResult(outcome=Stopped(), metadata=result.metadata)
         attempt += 1
         record.try_again()
+
+
+def _stopped_while(seconds: float, stop: StopSignal, clock: Callable[[], datetime]) -> bool:
+    """Let time pass until so many seconds are over or the execution is stopped; whether it was."""
+    began = clock()
+    while (left := seconds - (clock() - began).total_seconds()) > 0:
+        if stop.wait(min(left, _LOOK_AROUND)):
+            return True
+    return stop.is_set()
 
 
 def _delay(step: Step, outcome: Outcome, attempt: int, elapsed: float) -> float | None:

@@ -35,13 +35,13 @@ class JobFault:
         kind: What.
         after_lines: After so many lines of the log; 0 is right after the start. A lack of capacity comes before it.
         host: The instance whose log is counted, and which is killed.
-        seconds_without_capacity: How long there are no instances after a spot interruption, by the account's clock.
+        seconds: How long there is no spot capacity, by the account's clock; None until the job has waited too long.
     """
 
     kind: FaultKind
     after_lines: int = 0
     host: str = "algo-1"
-    seconds_without_capacity: float = 0.0
+    seconds: float | None = None
 
 
 class JobFaults(Protocol):

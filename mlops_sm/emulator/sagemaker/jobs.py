@@ -75,7 +75,7 @@ def start_job(
             )
         tag_new(call, entity.arn)
         with_it()
-    call.service.jobs.start(entity, call.members(), family, on_end)
+    call.service.jobs.start(entity, call.members(), family, on_end, step=call.step)
 
 
 def stop_job(call: Call, read: Callable[[], Entity], stopping: Callable[[Entity], Entity] = lambda job: job) -> None:

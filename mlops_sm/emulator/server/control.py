@@ -1,4 +1,4 @@
-"""What the account says about itself over HTTP, and its clock: ``/_mlops_sm/``, for this machine only."""
+"""What the account says about itself over HTTP, its clock and its faults: ``/_mlops_sm/``, for this machine only."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mlops_sm import __version__
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator import jobs, runner
 from mlops_sm.emulator.clock import Clock
+from mlops_sm.emulator.faults import Fault, Faults
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.store import Kind, Scope, Store
 
@@ -30,6 +31,7 @@ class Control:
         home: The account and region of requests that name none.
         store: What the account holds.
         clock: The account's time.
+        faults: What is to go wrong, for tests.
         started: When the account was opened, by the machine's time.
     """
 
@@ -37,6 +39,7 @@ class Control:
     home: Scope
     store: Store
     clock: Clock
+    faults: Faults
     started: datetime
 
     def answer(self, method: str, path: str, read: Callable[[], bytes]) -> Answer:
@@ -54,10 +57,19 @@ class Control:
                 return _json(200, {"now": self.clock().isoformat()})
             case "POST", "clock/advance":
                 return self._advance(read())
-            case _, "status" | "clock" | "clock/advance":
+            case "GET", "faults":
+                return _json(200, {"pending": self.faults.pending()})
+            case "POST", "faults":
+                return self._plant(read())
+            case "DELETE", "faults":
+                self.faults.clear()
+                return _json(200, {"pending": []})
+            case _, "status" | "clock" | "clock/advance" | "faults":
                 return _json(405, {"message": f"{path} does not answer to {method}"})
             case _:
-                return _json(404, {"message": f"There is no {path}: see {PREFIX}status, clock and clock/advance"})
+                return _json(
+                    404, {"message": f"There is no {path}: see {PREFIX}status, clock, clock/advance and faults"}
+                )
 
     def _status(self) -> dict[str, Json]:
         executions = self.store.in_status(Kind.EXECUTION, runner.ACTIVE)
@@ -84,6 +96,16 @@ class Control:
             return _json(200, {"now": self.clock.advance(seconds=seconds).isoformat()})
         except ValueError as error:
             return _json(_BAD_REQUEST, {"message": str(error)})
+
+    def _plant(self, body: bytes) -> Answer:
+        try:
+            members = json.loads(body)
+            if not isinstance(members, dict):
+                raise TypeError("the body has to be an object")  # noqa: TRY301 - as any other body that is none
+            self.faults.plant(Fault.of(members))
+        except (ValueError, TypeError, RecursionError) as error:
+            return _json(_BAD_REQUEST, {"message": str(error)})
+        return _json(200, {"pending": self.faults.pending()})
 
 
 def _json(status: int, value: dict[str, Any]) -> Answer:

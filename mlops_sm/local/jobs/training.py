@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mlops_sm.definition.document import Json
-from mlops_sm.local.faults import FaultKind, JobFault
+from mlops_sm.local.faults import NO_CAPACITY, FaultKind, JobFault
 from mlops_sm.local.jobs.artifacts import upload_artifacts
 from mlops_sm.local.jobs.attend import Cause
 from mlops_sm.local.jobs.budget import Budget
@@ -30,7 +30,7 @@ _LOOK_AROUND: Final = 0.1
 """Seconds between looks at the clock and the stop event while there are no instances."""
 _WAITED_TOO_LONG: Final = "MaxWaitTimeExceeded"
 _INTERRUPTED: Final = "The job stopped because the managed spot training instances were interrupted."
-_NO_CAPACITY: Final = "Insufficient capacity error from EC2 while launching instances, retrying!"
+_RETRYING: Final = "Insufficient capacity error from EC2 while launching instances, retrying!"
 """Messages in the words of the API reference, SecondaryStatus and SecondaryStatusTransition."""
 
 
@@ -83,11 +83,14 @@ class _Training:
         try:
             while True:
                 self.run.on_status("Starting", "Starting the training job")
-                if spot and self.run.site.faults.next({FaultKind.CAPACITY}) is not None:
+                fault = self.run.site.faults.next(able)
+                if fault is not None and fault.kind is FaultKind.CAPACITY:
+                    if not spot:
+                        raise JobFailureError(NO_CAPACITY)
                     # Spot instances that are not there are waited for.
-                    self.run.on_status("Starting", _NO_CAPACITY)
-                    self._wait(None, budget)
-                fault = self.run.fault(able)
+                    self.run.on_status("Starting", _RETRYING)
+                    self._wait(fault.seconds, budget)
+                    fault = None
                 cluster, checkpoints = self._attempt(fault, budget, again=not first)
                 first = False
                 match cluster.ending.cause:
@@ -95,7 +98,7 @@ class _Training:
                         checkpoints.finish()
                         self.run.check_stop()
                         self.run.on_status("Interrupted", _INTERRUPTED)
-                        self._wait(fault.seconds_without_capacity if fault is not None else 0.0, budget)
+                        self._wait(fault.seconds if fault is not None else 0.0, budget)
                     case Cause.LOST | Cause.BROKEN if retries > 0 and not self.run.stop.is_set():
                         checkpoints.finish()
                         retries -= 1

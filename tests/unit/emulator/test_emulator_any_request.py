@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.faults import Faults
 from mlops_sm.emulator.fidelity import MEMBERS, Refused
 from mlops_sm.emulator.protocol import answer
 from mlops_sm.emulator.sagemaker import OPERATIONS
@@ -224,6 +225,7 @@ class Plane:
             executions=cast("Any", quiet),
             callbacks=cast("Any", quiet),
             hosting=cast("Any", quiet),
+            faults=Faults(),
             preflight=lambda _definition, _values: [],
             clock=lambda: start + timedelta(seconds=next(moments)),
             new_id=lambda length: f"{next(numbers):0{length}d}",

@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
 SCRIPT = """
 import json, os, socket
 config = json.load(open("/opt/ml/config/resourceconfig.json"))
@@ -74,5 +77,22 @@ def test_without_network_they_cannot_meet(account: Any) -> None:
     account.put("data/a", "a")
     request = several(account.processing_request("alone", SCRIPT))
     request["NetworkConfig"] = {"EnableNetworkIsolation": True}
-    account.sagemaker.create_processing_job(**request)
-    assert "cannot reach each other" in account.processing_end("alone")["FailureReason"]
+    with pytest.raises(ClientError, match=r"cannot reach each other .*E418"):
+        account.sagemaker.create_processing_job(**request)
+
+
+def test_every_instance_has_a_log_of_its_own(account: Any) -> None:
+    account.put("data/a", "a")
+    account.sagemaker.create_processing_job(**several(account.processing_request("two", SCRIPT), "FullyReplicated"))
+    account.processing_end("two")
+    logs, group = account.client("logs"), "/aws/sagemaker/ProcessingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="two/")["logStreams"]
+    names = [stream["logStreamName"] for stream in streams]
+    assert [name.rpartition("-")[0] for name in names] == ["two/algo-1", "two/algo-2"]
+    assert [
+        [event["message"] for event in logs.get_log_events(logGroupName=group, logStreamName=name)["events"]]
+        for name in names
+    ] == [["hello from algo-1"], ["hello from algo-2"]]
+    found = logs.filter_log_events(logGroupName=group, logStreamNamePrefix="two/", filterPattern="hello")["events"]
+    assert [event["logStreamName"] for event in found] == names
+    assert len({event["eventId"] for event in found}) == 2

@@ -68,7 +68,7 @@ def work() -> Work:
 @pytest.fixture
 def start(store: Store, work: Work) -> Callable[..., Jobs]:
     def start_all(*names: str, limit: int, status: str = IN_PROGRESS) -> Jobs:
-        jobs = Jobs(store, lambda scope: scope, lambda: NOW, limit=limit)  # type: ignore[arg-type,return-value] # a site nobody looks at
+        jobs = Jobs(store, lambda scope, *_: scope, lambda: NOW, limit=limit)  # type: ignore[arg-type,return-value] # a site nobody looks at
         family = JobFamily(
             kind=Kind.PROCESSING_JOB,
             run=work.run,  # type: ignore[arg-type] # takes what it needs
@@ -152,7 +152,7 @@ def test_a_failure_inside_frees_its_place(store: Store) -> None:
     def fail(*_: Any, **__: Any) -> JobOutcome:
         raise RuntimeError("a bug")
 
-    jobs = Jobs(store, lambda scope: scope, lambda: NOW, limit=1)  # type: ignore[arg-type,return-value] # a site nobody looks at
+    jobs = Jobs(store, lambda scope, *_: scope, lambda: NOW, limit=1)  # type: ignore[arg-type,return-value] # a site nobody looks at
     family = JobFamily(
         kind=Kind.PROCESSING_JOB,
         run=fail,

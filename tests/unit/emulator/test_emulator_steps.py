@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def run(store: Store, control: Control, *policies: RetryPolicy, stop: threading.
         ),
         record,
         UserHandlers(),
+        lambda: datetime.now(UTC),
     )
     record.end(result)
     (written,) = [body for _, body in store.steps("arn:execution")]
