@@ -137,8 +137,6 @@ _BY_REASON: Final[Mapping[str, tuple[str, ...]]] = {
         "PutEndpointPolicy",
         "StartInferenceExperiment",
         "StopInferenceExperiment",
-        "UpdateEndpoint",
-        "UpdateEndpointWeightsAndCapacities",
         "UpdateInferenceComponent",
         "UpdateInferenceComponentRuntimeConfig",
         "UpdateInferenceExperiment",

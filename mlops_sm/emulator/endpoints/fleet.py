@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mlops_sm.definition.document import Json
 from mlops_sm.emulator.endpoints.snapshot import SHADOW, Snapshot
 from mlops_sm.local.serving.host import Host, HostError, Variant
 from mlops_sm.local.site import Site
@@ -68,6 +69,19 @@ class Fleet:
     def add(self, variant: Variant) -> Host:
         """A host for one thing more, an inference component, which is not started yet."""
         return Host(variant, self._folder(variant.name), self._site)
+
+    def resize(self, snapshot: Snapshot, variants: Sequence[Mapping[str, Json]]) -> None:
+        """Give the variants other weights and sizes.
+
+        Args:
+            snapshot: The same variants as they are then.
+            variants: As DescribeEndpoint shows them.
+        """
+        self.snapshot = snapshot
+        self.weights = {variant["VariantName"]: float(variant["CurrentWeight"]) for variant in variants}
+        self.instances = {variant["VariantName"]: variant.get("CurrentInstanceCount") or 1 for variant in variants}
+        for variant in snapshot.hosted():
+            self.hosts[variant.name].variant = variant
 
     @contextmanager
     def occupied(self) -> Iterator[None]:

@@ -11,12 +11,15 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mlops_sm.definition.document import Json
+from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.endpoints.fleet import Fleet, Share, Traffic
+from mlops_sm.emulator.endpoints.moments import Moments
+from mlops_sm.emulator.endpoints.rollout import ClosedError, RolledBackError, Rollout, stage_of
+from mlops_sm.emulator.endpoints.shifting import Shifts
 from mlops_sm.emulator.endpoints.snapshot import PRODUCTION, SHADOW, Snapshot
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 from mlops_sm.local.serving.host import HostError
@@ -34,6 +37,8 @@ IN_PROGRESS: Final = (CREATING, UPDATING, ROLLING_BACK, DELETING)
 _MAX_REASON: Final = 1024
 _LAST_WORDS: Final = 5.0
 """Seconds that requests which are under way get when the account is closed."""
+_SETTLED: Final[Mapping[str, Json]] = {"Pending": None, "PendingDeploymentSummary": None}
+"""Members of a record that is about what goes on, once nothing does."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,6 +65,7 @@ class Hosting:
         site: Where the hosts of a scope run.
         folder: Where a scope's endpoints live.
         clock: The account's time.
+        client: A client of a service that acts for a scope.
         new_id: So many random characters of [a-z0-9].
         draw: A number from 0 to 1 that decides who gets a request.
     """
@@ -69,8 +75,9 @@ class Hosting:
         store: Store,
         site: Callable[[Scope], Site],
         folder: Callable[[Scope], Path],
-        clock: Callable[[], datetime],
+        clock: Clock,
         *,
+        client: Callable[[Scope, str], Any],
         new_id: Callable[[int], str],
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -78,12 +85,16 @@ class Hosting:
         self._site = site
         self._folder = folder
         self._clock = clock
+        self._client = client
         self._new_id = new_id
+        self._moments = Moments(clock)
         self.draw = draw
         self._lock = threading.Lock()
         self._live: dict[tuple[Scope, str], Live] = {}
         self._work: set[threading.Thread] = set()
         self._closing = threading.Event()
+        # An advance of the clock waits for what endpoints do because of it.
+        clock.settle_with(self._moments.settle)
 
     # ------------------------------------------------------------------ what operations ask for
 
@@ -94,6 +105,20 @@ class Hosting:
             self._live[entity.scope, entity.name] = live
         self._begin(f"endpoint {entity.name}", lambda: self._create(live))
 
+    def update(self, entity: Entity, shifts: Shifts) -> None:
+        """Take an endpoint to the configuration that is pending in its record; returns at once."""
+        self._begin(f"endpoint {entity.name}", lambda: self._update(entity, shifts))
+
+    def reweigh(self, entity: Entity, members: Mapping[str, Json], snapshot: Snapshot) -> None:
+        """Give the variants of an endpoint other weights and sizes; returns at once.
+
+        Args:
+            entity: The endpoint.
+            members: Of its record, with the variants as they shall be.
+            snapshot: What it runs then.
+        """
+        self._begin(f"endpoint {entity.name}", lambda: self._reweigh(entity, members, snapshot))
+
     def delete(self, entity: Entity) -> None:
         """End an endpoint that is being deleted, and forget its record; returns at once."""
         with self._lock:
@@ -103,6 +128,7 @@ class Hosting:
     def close(self) -> None:
         """End every endpoint; their records stay as they are."""
         self._closing.set()
+        self._moments.close()
         with self._lock:
             work = list(self._work)
         for thread in work:
@@ -187,11 +213,60 @@ class Hosting:
         except HostError as error:
             with self._lock:
                 self._live.pop((entity.scope, entity.name), None)
-            self._changed(entity, {"FailureReason": str(error)[:_MAX_REASON], "PendingDeploymentSummary": None}, FAILED)
+            self._changed(entity, {"FailureReason": str(error)[:_MAX_REASON], **_SETTLED}, FAILED)
             return
         with live.lock:
             live.traffic = Traffic([Share(1.0, fleet)])
         self._changed(entity, shown, IN_SERVICE)
+
+    def _update(self, entity: Entity, shifts: Shifts) -> None:
+        snapshot = Snapshot(entity.body["Pending"])
+        shown = deployed_members(snapshot, self._now())
+        try:
+            traffic = self.find(entity.scope, entity.name)
+            live = self._live[entity.scope, entity.name]
+        except (HostError, KeyError) as error:
+            # The configuration until now cannot be started any more, so there is no fleet that could go on.
+            self._changed(entity, {"FailureReason": str(error)[:_MAX_REASON], **_SETTLED}, FAILED)
+            return
+        if traffic is None:
+            return
+        summary = entity.body["PendingDeploymentSummary"]
+
+        def set_traffic(changed: Traffic) -> None:
+            live.traffic = changed
+
+        def set_stage(stage: str) -> None:
+            pending = stage_of(summary, stage, self._now())
+            self._changed(entity, {"PendingDeploymentSummary": pending}, UPDATING)
+
+        rollout = Rollout(
+            scope=entity.scope,
+            old=traffic.shares[0].fleet,
+            new=self.fleet(entity, snapshot, shown),
+            shifts=shifts,
+            set_traffic=set_traffic,
+            set_stage=set_stage,
+            client=self._client,
+            clock=self._clock,
+            moments=self._moments,
+            is_closed=self._closing.is_set,
+        )
+        try:
+            rollout.run()
+        except RolledBackError as error:
+            self._changed(entity, {"FailureReason": str(error)[:_MAX_REASON], **_SETTLED}, IN_SERVICE)
+        except ClosedError:
+            rollout.new.stop(0)
+            rollout.old.stop(0)
+        else:
+            self._changed(entity, shown, IN_SERVICE)
+
+    def _reweigh(self, entity: Entity, members: Mapping[str, Json], snapshot: Snapshot) -> None:
+        live = self._live.get((entity.scope, entity.name))
+        for share in () if live is None or live.traffic is None else live.traffic.shares:
+            share.fleet.resize(snapshot, members[PRODUCTION])
+        self._changed(entity, {**members, "Deployed": dict(snapshot.body)}, IN_SERVICE)
 
     def _delete(self, entity: Entity, live: Live | None) -> None:
         for share in () if live is None or live.traffic is None else live.traffic.shares:
@@ -212,7 +287,8 @@ class Hosting:
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         def run() -> None:
             try:
-                work()
+                with self._moments.working():
+                    work()
             except Exception:
                 _log.exception("%s failed inside the local account", name)
             finally:

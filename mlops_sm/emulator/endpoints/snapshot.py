@@ -41,6 +41,11 @@ class Snapshot:
         """The configuration's name."""
         return str(self.config["EndpointConfigName"])
 
+    def with_variants(self, changes: Mapping[str, Mapping[str, Json]]) -> Snapshot:
+        """The same with other members of some of its production variants, by name."""
+        variants = [{**each, **changes.get(each["VariantName"], {})} for each in self.variants()]
+        return Snapshot({**self.body, "Config": {**self.config, PRODUCTION: variants}})
+
     def variants(self, member: str = PRODUCTION) -> list[Mapping[str, Json]]:
         """The production variants of the configuration, or its shadow variants."""
         return list(self.config.get(member) or [])

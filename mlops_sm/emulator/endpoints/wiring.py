@@ -11,6 +11,7 @@ from mlops_sm.emulator.endpoints.hosting import Hosting
 from mlops_sm.emulator.endpoints.invocations import Invocations
 from mlops_sm.emulator.endpoints.measures import Measures
 from mlops_sm.emulator.endpoints.observation import Observation
+from mlops_sm.emulator.endpoints.recovery import close_abandoned
 from mlops_sm.emulator.endpoints.requests import RuntimeRequests
 from mlops_sm.emulator.sites import Sites
 from mlops_sm.emulator.store import Store
@@ -38,12 +39,15 @@ class EndpointWork:
         new_id: Callable[[int], str],
         draw: Callable[[], float] = random.random,
     ) -> None:
+        close_abandoned(store, sites.clock().timestamp())
         clients = Clients()
         self.observation = Observation(
             Measures(clients, sites.clock),
             Captures(lambda scope: sites.site(scope).store, sites.state / "endpoints" / ".captured", sites.clock),
         )
-        self.hosting = Hosting(store, sites.site, sites.endpoints, sites.clock, new_id=new_id, draw=draw)
+        self.hosting = Hosting(
+            store, sites.site, sites.endpoints, sites.clock, client=clients, new_id=new_id, draw=draw
+        )
         self.requests = RuntimeRequests(Invocations(self.hosting, self.observation), sites.home.region)
         self._closed = False
         # What alarms look at as time passes is what was observed until then.

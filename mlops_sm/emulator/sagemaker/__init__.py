@@ -8,6 +8,7 @@ from typing import Final
 from mlops_sm.emulator.sagemaker import (
     callback_steps,
     endpoints,
+    endpoints_updates,
     execution_starts,
     executions,
     experiments,
@@ -41,6 +42,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **tuning_jobs.OPERATIONS,
     **models.OPERATIONS,
     **endpoints.OPERATIONS,
+    **endpoints_updates.OPERATIONS,
     **package_groups.OPERATIONS,
     **packages.OPERATIONS,
     **tags.OPERATIONS,

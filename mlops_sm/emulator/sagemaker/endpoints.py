@@ -7,6 +7,7 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.endpoints.hosting import CREATING, DELETING, IN_PROGRESS
+from mlops_sm.emulator.endpoints.shifting import Shifts
 from mlops_sm.emulator.endpoints.snapshot import PRODUCTION, SHADOW, Snapshot
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.pages import Listing, list_page
@@ -28,6 +29,8 @@ def create_endpoint(call: Call) -> dict[str, Json]:
         if call.store.select(call.scope, Kind.ENDPOINT, conditions=[same], limit=1):
             raise invalid(f'Cannot create already existing endpoint "{entity.arn}".')
         snapshot = snapshot_of(call, config)
+        # Of a first deployment only its shape counts: there is no other fleet to move from.
+        Shifts.of(call.request.get("DeploymentConfig"), len(snapshot.variants()))
         entity = entity.with_body(
             {
                 "EndpointConfigName": config.body["EndpointConfigName"],
