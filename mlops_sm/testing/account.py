@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mlops_sm import naming
 from mlops_sm.operations.variables import default_bucket
+from mlops_sm.testing.faults import Faults, Planting
 
 if TYPE_CHECKING:
     import boto3
@@ -62,6 +63,10 @@ class Backing(Protocol):
     def clock(self) -> Clock:
         """Its time."""
 
+    @property
+    def faults(self) -> Planting:
+        """Where its faults are planted."""
+
     def ensure_bucket(self, name: str, *, versioned: bool) -> None:
         """Make a bucket unless it exists."""
 
@@ -78,6 +83,7 @@ class OpenAccount:
         region: Of clients that name none.
         endpoint_url: What AWS_ENDPOINT_URL is for clients of this and of other processes.
         clock: Its time.
+        faults: What is to go wrong in it; nothing unless a test plants it.
     """
 
     def __init__(self, state: Path, account_id: str, region: str, backing: Backing) -> None:
@@ -87,6 +93,7 @@ class OpenAccount:
         self.region = region
         self.endpoint_url = backing.endpoint_url
         self.clock = backing.clock
+        self.faults = Faults(backing.faults)
         self._backing = backing
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._lock = threading.Lock()

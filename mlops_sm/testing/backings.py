@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -138,6 +138,7 @@ class _Here:
         self._account = account
         self.endpoint_url = account.endpoint_url
         self.clock = _ClockHere(account)
+        self.faults = _FaultsHere(account)
 
     def ensure_bucket(self, name: str, *, versioned: bool) -> None:
         self._account.ensure_bucket(name, versioned=versioned)
@@ -155,6 +156,22 @@ class _ClockHere:
 
     def advance(self, **span: float) -> datetime:
         return self._clock.advance(**span)
+
+
+class _FaultsHere:
+    def __init__(self, account: LocalAccount) -> None:
+        self._faults = account.faults
+
+    def plant(self, fault: Mapping[str, Any]) -> None:
+        from mlops_sm.emulator.faults import Fault  # noqa: PLC0415 - an account elsewhere needs no emulator here
+
+        self._faults.plant(Fault.of(fault))
+
+    def pending(self) -> Sequence[Mapping[str, Any]]:
+        return self._faults.pending()
+
+    def clear(self) -> None:
+        self._faults.clear()
 
 
 @contextmanager
@@ -239,7 +256,8 @@ class _There:
 
     def __init__(self, url: str, opening: Opening) -> None:
         self.endpoint_url = url
-        self.clock = _ClockThere(url)
+        self.clock = _ClockThere(_Control(url))
+        self.faults = _FaultsThere(_Control(url))
         self._region = opening.region
         key = naming.local_access_key(opening.account_id)
         self._session = endpoint_session(url, access_key=key, region=opening.region)
@@ -254,26 +272,56 @@ class _There:
 class _ClockThere:
     """The clock behind a server's control endpoint."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, control: _Control) -> None:
+        self._control = control
 
     def now(self) -> datetime:
-        return self._asked("GET", "/_mlops_sm/clock")
+        return datetime.fromisoformat(self._control.asked("GET", "clock")["now"])
 
     def advance(self, **span: float) -> datetime:
         try:
             seconds = timedelta(**span).total_seconds()
         except OverflowError as err:
             raise ValueError("the clock cannot be advanced so far") from err
-        return self._asked("POST", "/_mlops_sm/clock/advance", {"seconds": seconds})
+        return datetime.fromisoformat(self._control.asked("POST", "clock/advance", {"seconds": seconds})["now"])
 
-    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> datetime:
+
+class _FaultsThere:
+    """The faults behind a server's control endpoint."""
+
+    def __init__(self, control: _Control) -> None:
+        self._control = control
+
+    def plant(self, fault: Mapping[str, Any]) -> None:
+        self._control.asked("POST", "faults", fault)
+
+    def pending(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self._control.asked("GET", "faults")["pending"]
+        return found
+
+    def clear(self) -> None:
+        self._control.asked("DELETE", "faults")
+
+
+class _Control:
+    """A server's control endpoint."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def asked(self, method: str, what: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+        """The answer.
+
+        Raises:
+            ValueError: What was asked makes no sense.
+            RefusedError: E138, it answered with something else.
+        """
         # No limit: an advance returns when everything that became due is done.
         place = urlsplit(self._url)
         connection = http.client.HTTPConnection(place.hostname or "", place.port)
         try:
             content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, {"Content-Type": "application/json"})
+            connection.request(method, f"/_mlops_sm/{what}", content, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             said = answer.read()
         finally:
@@ -281,6 +329,6 @@ class _ClockThere:
         if answer.status == http.client.BAD_REQUEST:
             raise ValueError(json.loads(said)["message"])
         if answer.status != http.client.OK:
-            what = f"the clock answered {answer.status}: {said.decode(errors='replace')[:500]}"
-            raise RefusedError(Problem("E138", self._url, what, "See the message."))
-        return datetime.fromisoformat(json.loads(said)["now"])
+            problem = f"{what} answered {answer.status}: {said.decode(errors='replace')[:500]}"
+            raise RefusedError(Problem("E138", self._url, problem, "See the message."))
+        return json.loads(said)

@@ -37,7 +37,7 @@ def test_the_page_is_a_test_suite_that_passes_on_two_workers(tmp_path: Path) -> 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(code)
     out = run_pytest(tmp_path, "-n", "2", AWS_PROFILE="mine", AWS_REGION="eu-west-3", HTTP_PROXY="http://127.0.0.1:9")
-    assert re.search(r"^9 passed", out, re.MULTILINE), out
+    assert re.search(r"^10 passed", out, re.MULTILINE), out
 
 
 def test_every_test_has_an_account_of_its_own(tmp_path: Path) -> None:
