@@ -142,6 +142,67 @@ def test_functions_and_iterations_of_the_plain_sdk(run: Run, role: str, tmp_path
     }
 
 
+def steps(**others: str) -> dict[str, str]:
+    """A step is expected to succeed unless another end is given."""
+    return {name: status or "Succeeded" for name, status in others.items()}
+
+
+@pytest.mark.sdk
+def test_a_pipeline_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
+    found = last_json(run(sys.executable, str(CLIENTS / "sdk_v3_pipeline.py"), role, BUCKET, str(tmp_path), "good"))
+    assert found == {
+        "good": {
+            "status": "Succeeded",
+            "steps": steps(Prepare="", Train="", Trained="", Decide="", Tune="", Tuned=""),
+        },
+        "rows": ["v3/rows/algo-1.csv", "v3/rows/algo-2.csv"],
+        "tuned": True,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.sdk
+def test_a_pipeline_of_the_plain_sdk_that_fails(run: Run, role: str, tmp_path: Path) -> None:
+    command = (sys.executable, str(CLIENTS / "sdk_v3_pipeline.py"), role, BUCKET, str(tmp_path), "bad", "broken")
+    found = last_json(run(*command))
+    assert found["bad"] == {
+        "status": "Failed",
+        "steps": steps(Prepare="", Train="", Trained="", Decide="", Refuse="Failed"),
+        "reasons": {"Refuse": "more than 1.0 with 4.5"},
+    }
+    reason = found["broken"].pop("reasons").pop("Train")
+    assert reason.startswith("AlgorithmError: ")
+    assert "returned non-zero exit status 1" in reason
+    assert found["broken"] == {"status": "Failed", "steps": steps(Prepare="", Train="Failed")}
+
+
+FUNCTIONS = {
+    "succeeded": {
+        "status": "Succeeded",
+        "steps": steps(Split="", Fit="", Score="", Gate="", Publish=""),
+        "reasons": {},
+        "result": "mean: 2.0",
+    },
+    "overridden": {
+        "status": "Failed",
+        "steps": steps(Split="", Fit="", Score="", Gate="", TooGood="Failed"),
+        "reasons": {"TooGood": "the error is too small to be true"},
+    },
+    "broken": {
+        "status": "Failed",
+        "steps": {"Break": "Failed"},
+        "reasons": {"Break": "AlgorithmError: ValueError('no use with 2 rows'), exit code: 1"},
+    },
+}
+"""How the pipelines of clients/sdk_steps.py end, whatever version of the SDK runs it."""
+
+
+@pytest.mark.slow
+@pytest.mark.sdk
+def test_functions_as_steps_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
+    assert last_json(run(sys.executable, str(CLIENTS / "sdk_steps.py"), role, BUCKET, str(tmp_path))) == FUNCTIONS
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
 def test_a_pipeline_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
@@ -162,3 +223,70 @@ def test_tuning_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
     assert result.pop("sdk").startswith("2.")
     assert result.pop("kinds") in (["bad"], ["bad", "good"], ["good"])
     assert result == {"statuses": ["Completed"], "best": True, "overall": True}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
+def test_functions_as_steps_of_sdk_v2(run: Run, role: str, tmp_path: Path) -> None:
+    assert last_json(run(str(SDK_V2), str(CLIENTS / "sdk_steps.py"), role, BUCKET, str(tmp_path))) == FUNCTIONS
+
+
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "processing": {
+        "status": "Succeeded",
+        "steps": steps(First="", Second="", Package="", Hosts=""),
+        "rows": ["1", "64", "729"],
+        "name": "helped",
+        "hosts": [["algo-1", "algo-2"]] * 2,
+    },
+    "training": {
+        "status": "Succeeded",
+        "steps": {"Train": "Succeeded", "Make-CreateModel": "Succeeded", "Predict": "Succeeded"},
+        "rows": ["3.0", "6.0", "9.0"],
+    },
+    "gate": {
+        "good": {
+            "status": "Succeeded",
+            "steps": {**steps(Train="", Evaluate="", Decide=""), "Register-RegisterModel": "Succeeded"},
+        },
+        "bad": {
+            "status": "Failed",
+            "steps": steps(Train="", Evaluate="", Decide="", Refuse="Failed"),
+            "reasons": {"Refuse": "More than 1.0 in v2-gate"},
+        },
+        "broken": {
+            "status": "Failed",
+            "steps": {"Train": "Failed"},
+            "reasons": {
+                "Train": "AlgorithmError: ExecuteUserScriptError:\nExitCode 1\n"
+                'ErrorMessage "ValueError: the data make no sense"\n'
+                'Command "python3 train.py --broken yes --slope 2.5", exit code: 1'
+            },
+        },
+    },
+    "collections": {
+        "status": "Succeeded",
+        "steps": {
+            **steps(Train="", Create="", BatchRepackModel="", BatchCreateModelStep="", BatchTransformStep=""),
+            **dict.fromkeys(
+                ["v2-model-1-RepackModel", "v2-model-2-RepackModel", "Register-RegisterModel"], "Succeeded"
+            ),
+        },
+        "containers": 2,
+        "rows": ["2.0", "4.0", "6.0"],
+    },
+    "tuning": {
+        "status": "Succeeded",
+        "steps": steps(Tune="", Evaluate="", Ask=""),
+        "asked_for_the_best": True,
+        "evaluated_the_best": True,
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_the_local_mode_of_sdk_v2_does(scenario: str, run: Run, role: str, tmp_path: Path) -> None:
+    command = (str(SDK_V2), str(CLIENTS / "sdk_v2_scenarios.py"), role, BUCKET, str(tmp_path), scenario)
+    assert last_json(run(*command))[scenario] == SCENARIOS[scenario]
