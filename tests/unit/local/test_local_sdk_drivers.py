@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlops_sm.local.jobs import JobStatus
+from mlops_sm.local.jobs import JobStatus, log_path, log_paths
 
 TRAIN = Path(sysconfig.get_path("purelib"), "sagemaker/train")
 TRAINER = {
@@ -69,3 +69,21 @@ def test_a_model_trainers_failure_is_its_drivers_words(bench: Any, store: Any, d
     assert outcome.exit_code not in {0, None}
     assert outcome.failure_reason.startswith("AlgorithmError: ")
     assert outcome.failure_reason != f"AlgorithmError: , exit code: {outcome.exit_code}"
+
+
+def test_a_model_trainers_instances_know_each_other(bench: Any, store: Any, drivers: list[dict[str, Any]]) -> None:
+    store.put(
+        "s3://bucket/job/input/code/train.py",
+        """
+import os, socket
+names = "SM_CURRENT_HOST", "SM_HOSTS", "SM_HOST_COUNT", "SM_MASTER_ADDR", "SM_CURRENT_INSTANCE_TYPE"
+print("seen", *(os.environ[name] for name in names), socket.gethostbyname(os.environ["SM_CURRENT_HOST"]))
+""",
+    )
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
+    outcome = bench.train({}, algorithm=TRAINER, channels=drivers, HyperParameters={}, ResourceConfig=resources)
+    assert outcome.status is JobStatus.COMPLETED, bench.log()
+    for host, log in log_paths(log_path(bench.site.jobs, "job")).items():
+        (seen,) = [line for line in log.read_text().splitlines() if line.startswith("seen")]
+        address = f"127.0.0.{host[-1]}"
+        assert seen.replace(" ", "") == f'seen{host}["algo-1","algo-2"]2algo-1ml.m5.large{address}'
