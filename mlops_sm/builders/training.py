@@ -63,6 +63,7 @@ def training(
     hyperparameters: Mapping[str, Scalar] = NOTHING,
     metrics: Mapping[str, str] = NOTHING,
     max_wait_time_in_seconds: Whole | None = None,
+    checkpoints: Text | None = None,
     **options: Unpack[JobOptions],
 ) -> TrainingStep:
     """A step that trains a model. `model_artifacts` is the model.tar.gz, in the environment's model bucket.
@@ -86,6 +87,8 @@ def training(
             ``--name value`` for each, and ``-n value`` when the name is one letter.
         metrics: For each name a regular expression with one group, searched in the log.
         max_wait_time_in_seconds: Train on spot instances and wait this long at most, interruptions included.
+        checkpoints: The S3 URI at which ``/opt/ml/checkpoints`` is kept: what is there when a training starts, or starts
+            again after an interruption, is there for the script.
         **options: See `JobOptions`.
 
     Raises:
@@ -116,6 +119,7 @@ def training(
         entry_point=entry_point,
         hyperparameters=hyperparameters,
         max_wait_time_in_seconds=max_wait_time_in_seconds,
+        checkpoints=checkpoints,
         options=options,
     )
     if metrics:
@@ -161,6 +165,7 @@ def trainer_of(
     entry_point: str | None,
     hyperparameters: Mapping[str, Scalar],
     max_wait_time_in_seconds: Whole | None,
+    checkpoints: Text | None,
     options: Mapping[str, Any],
 ) -> tuple[ModelTrainer, list[shapes.Channel]]:
     """The SDK's trainer of a job that has no problems, and the channels it is given."""
@@ -185,6 +190,7 @@ def trainer_of(
             s3_output_path=execution_uri(ctx, ctx.environment.model_bucket, name),
             kms_key_id=security.output_kms_key,
         ),
+        checkpoint_config=None if checkpoints is None else configs.CheckpointConfig(s3_uri=checkpoints),
         networking=_networking(security),
         environment=dict(options.get("environment", NOTHING)),
         tags=[shapes.Tag(key=k, value=v) for k, v in merged_tags(ctx, options.get("tags", NOTHING)).items()],

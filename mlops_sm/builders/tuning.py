@@ -54,6 +54,7 @@ def tuning(
     target: float | None = None,
     seed: int | None = None,
     max_wait_time_in_seconds: Whole | None = None,
+    checkpoints: Text | None = None,
     **options: Unpack[JobOptions],
 ) -> TuningStep:
     """A step that searches for good hyperparameters by training. `best_model` is the model.tar.gz of the best training.
@@ -78,6 +79,7 @@ def tuning(
         target: Stop when the objective has reached this.
         seed: Search in the same way every time.
         max_wait_time_in_seconds: As in `training`.
+        checkpoints: As in `training`.
         **options: See `JobOptions`.
 
     Raises:
@@ -110,6 +112,7 @@ def tuning(
         entry_point=entry_point,
         hyperparameters=hyperparameters,
         max_wait_time_in_seconds=max_wait_time_in_seconds,
+        checkpoints=checkpoints,
         options=options,
     )
     tuner = HyperparameterTuner(

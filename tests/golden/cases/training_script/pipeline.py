@@ -24,6 +24,7 @@ def pipeline(ctx: Context) -> Pipeline:
         metrics={"validation:auc": r"auc: ([0-9.]+)"},
         compute=Compute(instance_type="ml.c5.2xlarge", max_runtime_in_seconds=1800),
         max_wait_time_in_seconds=3600,
+        checkpoints="s3://golden-data/checkpoints/",
         environment={"OMP_NUM_THREADS": "4"},
     )
     model = create_model(

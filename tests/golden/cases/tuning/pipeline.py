@@ -34,7 +34,9 @@ def pipeline(ctx: Context) -> Pipeline:
         early_stopping=True,
         target=0.99,
         seed=7,
-        compute=Compute(instance_type="ml.c5.2xlarge", max_runtime_in_seconds=1800),
+        compute=Compute(instance_type="ml.c5.2xlarge", instance_count=2, max_runtime_in_seconds=1800),
+        max_wait_time_in_seconds=3600,
+        checkpoints="s3://golden-data/checkpoints/",
     )
     grid = tuning(
         ctx,
