@@ -8,6 +8,7 @@ import select
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -18,6 +19,7 @@ from mlops_sm.errors import RefusedError
 from mlops_sm.local import interpreter
 from mlops_sm.local.faults import FaultKind, JobFault
 from mlops_sm.local.isolation.layer import Ended, Launch, Process
+from mlops_sm.local.jobs.channels import Inputs
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.site import Site
@@ -72,7 +74,7 @@ class Command:
         network: Whether the machine's network is reachable.
         warm: Whether a fork of a warm worker may run it.
         max_runtime_in_seconds: After that the job is stopped.
-        read_only: Folders below /opt/ml that the job may not write to.
+        inputs: The data that is given to it while it runs; None when it has found all of it.
         interpreter: The Python whose packages the job may change for itself.
         fault: What is to go wrong with the process.
     """
@@ -83,7 +85,7 @@ class Command:
     network: bool
     warm: bool
     max_runtime_in_seconds: float
-    read_only: tuple[str, ...] = ()
+    inputs: Inputs | None = None
     interpreter: Path = Path(sys.executable)
     fault: JobFault | None = None
 
@@ -92,8 +94,17 @@ def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked,
     """Run a command to its end, whatever ends it.
 
     Raises:
-        JobFailureError: It could not be started, because this machine gives no job its own /opt/ml.
+        JobFailureError: It could not be started, because this machine gives no job its own /opt/ml, or its data could
+            not be given to it while it ran.
     """
+    with command.inputs or nullcontext():
+        ending = _run(command, folder, site, stop=stop, scanner=scanner)
+    if command.inputs is not None:
+        command.inputs.check()
+    return ending
+
+
+def _run(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanner: MetricScanner) -> Ending:
     output, log_end = os.pipe()
     try:
         try:
@@ -105,7 +116,7 @@ def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked,
                 environment=command.environment,
                 cwd=command.cwd,
                 network=command.network,
-                read_only=command.read_only,
+                read_only=command.inputs.read_only if command.inputs is not None else (),
                 overlaid=interpreter.of(command.interpreter).changeable(folder.root),
                 log=log_end,
             )

@@ -12,6 +12,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.isolation.layer import ML, SCRATCH
 from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending
+from mlops_sm.local.jobs.channels import Channel, Inputs
 from mlops_sm.local.jobs.cluster import Instance, run_cluster
 from mlops_sm.local.jobs.continuous import ContinuousUpload
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder, host_names
@@ -19,7 +20,7 @@ from mlops_sm.local.jobs.layout import instance_count
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
 from mlops_sm.local.jobs.running import JobRun, failure_of
-from mlops_sm.local.jobs.transfer import download, upload
+from mlops_sm.local.jobs.transfer import upload
 from mlops_sm.local.site import Site
 
 _PROCESSING: Final = f"{ML}/processing"
@@ -65,12 +66,12 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
     folders = [folder.of_host(host) for host in hosts]
     wanted = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     outputs = [entry for entry in wanted if _is_ours(entry) and "S3Output" in entry]
+    inputs: list[Inputs] = []
     for index, (host, here) in enumerate(zip(hosts, folders, strict=True)):
         if len(hosts) > 1:
             here.furnish(hosts)
         (here.ml / "output").mkdir()
-        for entry in request.get("ProcessingInputs") or []:
-            _download(entry, request, run, here, (index, len(hosts)))
+        inputs.append(_inputs(request, run, here, (index, len(hosts))))
         for output in outputs:
             _local(output["S3Output"], here).mkdir(parents=True, exist_ok=True)
         here.write_json(
@@ -86,10 +87,10 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
         Instance(
             host=host,
             folder=here,
-            command=replace(command, fault=fault if fault is not None and fault.host == host else None),
+            command=replace(command, inputs=given, fault=fault if fault is not None and fault.host == host else None),
             scanner=MetricScanner((), site.clock),
         )
-        for host, here in zip(hosts, folders, strict=True)
+        for host, here, given in zip(hosts, folders, inputs, strict=True)
     ]
     streams = [(_local(end, here), end["S3Uri"]) for end in always for here in folders]
     with ContinuousUpload(site.store, streams) as continuous:
@@ -120,24 +121,15 @@ def _verdict(ending: Ending, message: str | None, folder: JobFolder) -> tuple[Jo
             return JobStatus.FAILED, failure_of(ending, message or "See job logs for more information", folder)
 
 
-def _download(
-    entry: Mapping[str, Json], request: Mapping[str, Json], run: JobRun, folder: JobFolder, place: tuple[int, int]
-) -> None:
-    if not _is_ours(entry):
-        return
-    source = entry.get("S3Input")
-    if source is None:
-        raise JobFailureError(f"ClientError: input {entry.get('InputName')} has no S3Input; only that works here")
-    run.check_stop()
-    download(
-        run.site.store,
-        source["S3Uri"],
-        _local(source, folder),
-        data_type=source.get("S3DataType", "S3Prefix"),
-        region=run.site.region,
-        role=request.get("RoleArn", ""),
-        share=place if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1),
-    )
+def _inputs(request: Mapping[str, Json], run: JobRun, folder: JobFolder, place: tuple[int, int]) -> Inputs:
+    """What an instance reads; `place` is which of how many it is."""
+    inputs = Inputs(folder, run.site, request.get("RoleArn", ""), under=_PROCESSING)
+    for entry in request.get("ProcessingInputs") or []:
+        if _is_ours(entry):
+            run.check_stop()
+            distribution = (entry.get("S3Input") or {}).get("S3DataDistributionType")
+            inputs.add(Channel.of_processing(entry, place if distribution == "ShardedByS3Key" else (0, 1)))
+    return inputs
 
 
 def _local(end: Mapping[str, Json], folder: JobFolder) -> Path:

@@ -113,7 +113,8 @@ def test_a_seed_shuffles_every_epoch_anew_and_alike(store: MemoryStore, read: Re
     names = [f"{number:02}" for number in range(20)]
     for name in names:
         store.put(f"s3://bucket/data/{name}", f"{name} ")
-    uri, attributes = "s3://bucket/data/", ()
+    attributes: tuple[str, ...] = ()
+    uri = "s3://bucket/data/"
     if data_type == "ManifestFile":
         uri = "s3://bucket/list"
         store.put(uri, json.dumps([{"prefix": "s3://bucket/data/"}, *names]))

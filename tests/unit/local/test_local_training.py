@@ -181,7 +181,7 @@ def test_an_augmented_manifest_is_refused(bench: Any, store: Any) -> None:
     outcome = bench.train(
         {"train.py": ""}, channels=[channel("train", "s3://bucket/m", data_type="AugmentedManifestFile")]
     )
-    assert "S3DataType AugmentedManifestFile is not supported" in outcome.failure_reason
+    assert "only be used if the Channel's input mode is Pipe" in outcome.failure_reason
 
 
 def test_a_failure_file_is_the_reason(either_bench: Any, store: Any) -> None:

@@ -1,7 +1,7 @@
 """Pipe mode: named pipes that are filled while the job reads them, one for each epoch.
 
 A pipe is at ``/opt/ml/input/data/<channel>_<epoch>``. The job opens the one of epoch 0, reads it to its end, opens the
-one of epoch 1 and so on; each time it gets the data from the beginning. The next pipe is there before this one's end.
+one of epoch 1 and so on; each time it gets the data from the beginning. The next pipe is always there.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ class Pipe:
         """Why the data could not be given; the job has read the end of the pipe instead."""
 
     def open(self) -> None:
-        """Make the first pipe and wait for a reader of it."""
+        """Make the first pipes and wait for a reader."""
         self._place.parent.mkdir(parents=True, exist_ok=True)
-        os.mkfifo(self._path(0))
+        for epoch in (0, 1):
+            os.mkfifo(self._path(epoch))
         self._thread.start()
 
     def close(self) -> None:
@@ -50,7 +51,7 @@ class Pipe:
             with suppress(OSError):  # it has just been done with
                 os.close(os.open(self._path(self._epoch), os.O_RDONLY | os.O_NONBLOCK))
             self._thread.join(_AGAIN)
-        for epoch in (self._epoch, self._epoch + 1):
+        for epoch in range(self._epoch, self._epoch + 3):
             self._path(epoch).unlink(missing_ok=True)
 
     def _path(self, epoch: int) -> Path:
@@ -60,8 +61,8 @@ class Pipe:
         while not self._over.is_set():
             path = self._path(self._epoch)
             try:
-                os.mkfifo(self._path(self._epoch + 1))
                 with path.open("wb", buffering=0) as pipe:
+                    os.mkfifo(self._path(self._epoch + 2))
                     self._fill(pipe.write)
                 path.unlink()
             except OSError:
