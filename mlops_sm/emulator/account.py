@@ -375,6 +375,7 @@ def _control_plane(
         executions=executions,
         callbacks=callbacks,
         hosting=endpoints.hosting,
+        components=endpoints.components,
         faults=sites.faults,
         preflight=lambda definition, values: preflight(
             definition, values, sites.images, sites.isolation, sites.handlers

@@ -50,7 +50,8 @@ class Refused:
 Treatment = Kept | Refused
 
 _ROLE: Final = Kept("jobs have no AWS permissions to be limited")
-_SERVED: Final = Kept("containers answer one after the other; no endpoint calls one of them alone")
+_ONE_KIND: Final = Refused("a component is deployed in one way whatever the instance type")
+_AT_ONCE: Final = Kept("all copies are replaced at once, when the new ones serve")
 _PROVISIONED: Final = Refused("Service Catalog and CloudFormation's templates exist only on AWS")
 _CUSTOMIZED: Final = Refused("serverless model customization runs only on AWS")
 
@@ -58,7 +59,6 @@ MEMBERS: Final[Mapping[str, Mapping[str, Treatment]]] = MappingProxyType(
     {
         "CreateModel": {
             "ExecutionRoleArn": _ROLE,
-            "InferenceExecutionConfig": _SERVED,
             "VpcConfig": Kept("servers of models use this machine's network"),
         },
         "CreateModelPackage": {
@@ -68,6 +68,9 @@ MEMBERS: Final[Mapping[str, Mapping[str, Treatment]]] = MappingProxyType(
             "CertifyForMarketplace": Kept("the Marketplace exists only on AWS"),
             "SecurityConfig": Kept("nothing is encrypted on this machine"),
         },
+        "CreateInferenceComponent": {"Specifications": _ONE_KIND},
+        "UpdateInferenceComponent": {"Specifications": _ONE_KIND, "DeploymentConfig": _AT_ONCE},
+        "CreateEndpoint": {"DeploymentConfig": Kept("a first deployment has no traffic to shift")},
         "CreatePipeline": {"RoleArn": _ROLE},
         "UpdatePipeline": {"RoleArn": _ROLE},
         "StartPipelineExecution": {"MlflowExperimentName": Refused("no MLflow server runs on this machine")},
@@ -176,10 +179,18 @@ NEIGHBOURS: Final = (
     ),
     Neighbour("SageMaker Metrics", ("sagemaker-metrics",), "metrics of trial components are kept and read back", "-"),
     Neighbour(
-        "SageMaker Runtime, Feature Store Runtime, A2I, Edge, Geospatial",
-        ("sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-a2i-runtime", "sagemaker-edge"),
+        "SageMaker Runtime",
+        ("sagemaker-runtime",),
+        "endpoints answer with the models they deploy, in processes of this machine; requests are measured in "
+        "CloudWatch and captured in S3",
+        "a variant has one process for each core, whatever its instances; explanations and stateful sessions are "
+        "refused",
+    ),
+    Neighbour(
+        "Feature Store Runtime, A2I, Edge, Geospatial",
+        ("sagemaker-featurestore-runtime", "sagemaker-a2i-runtime", "sagemaker-edge"),
         "every operation answers that it is not available",
-        "models are not served, and feature records not kept, on this machine yet",
+        "feature records are not kept on this machine yet",
     ),
     Neighbour(
         "Every other service",

@@ -11,6 +11,7 @@ from typing import Final
 from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Definition, Json, Scalar
 from mlops_sm.emulator.callbacks import Callbacks
+from mlops_sm.emulator.endpoints.components import Components
 from mlops_sm.emulator.endpoints.hosting import Hosting
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.faults import Faults
@@ -35,6 +36,7 @@ class Service:
         executions: Runs pipeline executions.
         callbacks: Callback steps that wait for an answer.
         hosting: Runs endpoints.
+        components: Runs inference components.
         faults: What tests have planted.
         preflight: What of a definition this machine refuses or ignores.
         clock: The time, timezone-aware.
@@ -47,6 +49,7 @@ class Service:
     executions: Executions
     callbacks: Callbacks
     hosting: Hosting
+    components: Components
     faults: Faults
     preflight: Callable[[Definition, Mapping[str, Scalar]], list[Problem]]
     clock: Callable[[], datetime]

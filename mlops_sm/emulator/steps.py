@@ -36,6 +36,10 @@ _METADATA: Final[Mapping[str, tuple[str, str]]] = {
     "CreateTransformJob": ("TransformJob", "TransformJobArn"),
     "CreateModel": ("Model", "ModelArn"),
     "CreateEndpointConfig": ("EndpointConfig", "EndpointConfigArn"),
+    "CreateEndpoint": ("Endpoint", "EndpointArn"),
+    "UpdateEndpoint": ("Endpoint", "EndpointArn"),
+    "CreateInferenceComponent": ("InferenceComponent", "InferenceComponentArn"),
+    "UpdateInferenceComponent": ("InferenceComponent", "InferenceComponentArn"),
     "CreateModelPackage": ("RegisterModel", "ModelPackageArn"),
 }
 """What a step's Metadata shows of the thing it created: its member and the member of the answer with the ARN."""

@@ -38,6 +38,7 @@ class Hosted:
     """Endpoints of a test's account."""
 
     image = IMAGE
+    packed = staticmethod(packed)
 
     def __init__(self, account: Any) -> None:
         self.account = account

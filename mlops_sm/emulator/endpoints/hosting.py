@@ -6,7 +6,6 @@ cost nothing for the many commands that call no endpoint.
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -16,8 +15,8 @@ from typing import Any, Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.clock import Clock
+from mlops_sm.emulator.endpoints.background import Background
 from mlops_sm.emulator.endpoints.fleet import Fleet, Share, Traffic
-from mlops_sm.emulator.endpoints.moments import Moments
 from mlops_sm.emulator.endpoints.rollout import ClosedError, RolledBackError, Rollout, stage_of
 from mlops_sm.emulator.endpoints.shifting import Shifts
 from mlops_sm.emulator.endpoints.snapshot import PRODUCTION, SHADOW, Snapshot
@@ -34,12 +33,11 @@ FAILED: Final = "Failed"
 SERVING: Final = frozenset({IN_SERVICE, UPDATING, ROLLING_BACK})
 """Statuses of an endpoint that answers requests."""
 IN_PROGRESS: Final = (CREATING, UPDATING, ROLLING_BACK, DELETING)
-_MAX_REASON: Final = 1024
+MAX_REASON: Final = 1024
 _LAST_WORDS: Final = 5.0
 """Seconds that requests which are under way get when the account is closed."""
 _SETTLED: Final[Mapping[str, Json]] = {"Pending": None, "PendingDeploymentSummary": None}
 """Members of a record that is about what goes on, once nothing does."""
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +63,7 @@ class Hosting:
         site: Where the hosts of a scope run.
         folder: Where a scope's endpoints live.
         clock: The account's time.
+        background: Does what takes its time.
         client: A client of a service that acts for a scope.
         new_id: So many random characters of [a-z0-9].
         draw: A number from 0 to 1 that decides who gets a request.
@@ -76,6 +75,7 @@ class Hosting:
         site: Callable[[Scope], Site],
         folder: Callable[[Scope], Path],
         clock: Clock,
+        background: Background,
         *,
         client: Callable[[Scope, str], Any],
         new_id: Callable[[int], str],
@@ -87,14 +87,10 @@ class Hosting:
         self._clock = clock
         self._client = client
         self._new_id = new_id
-        self._moments = Moments(clock)
+        self._background = background
         self.draw = draw
         self._lock = threading.Lock()
         self._live: dict[tuple[Scope, str], Live] = {}
-        self._work: set[threading.Thread] = set()
-        self._closing = threading.Event()
-        # An advance of the clock waits for what endpoints do because of it.
-        clock.settle_with(self._moments.settle)
 
     # ------------------------------------------------------------------ what operations ask for
 
@@ -103,11 +99,11 @@ class Hosting:
         live = Live(entity)
         with self._lock:
             self._live[entity.scope, entity.name] = live
-        self._begin(f"endpoint {entity.name}", lambda: self._create(live))
+        self._background.begin(f"endpoint {entity.name}", lambda: self._create(live))
 
     def update(self, entity: Entity, shifts: Shifts) -> None:
         """Take an endpoint to the configuration that is pending in its record; returns at once."""
-        self._begin(f"endpoint {entity.name}", lambda: self._update(entity, shifts))
+        self._background.begin(f"endpoint {entity.name}", lambda: self._update(entity, shifts))
 
     def reweigh(self, entity: Entity, members: Mapping[str, Json], snapshot: Snapshot) -> None:
         """Give the variants of an endpoint other weights and sizes; returns at once.
@@ -117,22 +113,16 @@ class Hosting:
             members: Of its record, with the variants as they shall be.
             snapshot: What it runs then.
         """
-        self._begin(f"endpoint {entity.name}", lambda: self._reweigh(entity, members, snapshot))
+        self._background.begin(f"endpoint {entity.name}", lambda: self._reweigh(entity, members, snapshot))
 
     def delete(self, entity: Entity) -> None:
         """End an endpoint that is being deleted, and forget its record; returns at once."""
         with self._lock:
             live = self._live.pop((entity.scope, entity.name), None)
-        self._begin(f"endpoint {entity.name}", lambda: self._delete(entity, live))
+        self._background.begin(f"endpoint {entity.name}", lambda: self._delete(entity, live))
 
     def close(self) -> None:
-        """End every endpoint; their records stay as they are."""
-        self._closing.set()
-        self._moments.close()
-        with self._lock:
-            work = list(self._work)
-        for thread in work:
-            thread.join()
+        """End every endpoint, after the work in the background; their records stay as they are."""
         with self._lock:
             live, self._live = list(self._live.values()), {}
         for each in live:
@@ -165,14 +155,14 @@ class Hosting:
             if live is not None:
                 return live
             entity = self._store.get(scope, Kind.ENDPOINT, name)
-            if entity is None or entity.status not in SERVING or self._closing.is_set():
+            if entity is None or entity.status not in SERVING or self._background.is_closing():
                 return None
             live = Live(entity)
             live.lock.acquire()
             self._live[scope, name] = live
         try:
             fleet = self.fleet(entity, Snapshot(entity.body["Deployed"]), entity.body)
-            fleet.start(self._closing.is_set)
+            fleet.start(self._background.is_closing)
             live.traffic = Traffic([Share(1.0, fleet)])
         except HostError:
             with self._lock:
@@ -209,11 +199,11 @@ class Hosting:
         shown = deployed_members(snapshot, self._now())
         try:
             fleet = self.fleet(entity, snapshot, shown)
-            fleet.start(self._closing.is_set)
+            fleet.start(self._background.is_closing)
         except HostError as error:
             with self._lock:
                 self._live.pop((entity.scope, entity.name), None)
-            self._changed(entity, {"FailureReason": str(error)[:_MAX_REASON], **_SETTLED}, FAILED)
+            self._changed(entity, {"FailureReason": str(error)[:MAX_REASON], **_SETTLED}, FAILED)
             return
         with live.lock:
             live.traffic = Traffic([Share(1.0, fleet)])
@@ -227,7 +217,7 @@ class Hosting:
             live = self._live[entity.scope, entity.name]
         except (HostError, KeyError) as error:
             # The configuration until now cannot be started any more, so there is no fleet that could go on.
-            self._changed(entity, {"FailureReason": str(error)[:_MAX_REASON], **_SETTLED}, FAILED)
+            self._changed(entity, {"FailureReason": str(error)[:MAX_REASON], **_SETTLED}, FAILED)
             return
         if traffic is None:
             return
@@ -249,13 +239,13 @@ class Hosting:
             set_stage=set_stage,
             client=self._client,
             clock=self._clock,
-            moments=self._moments,
-            is_closed=self._closing.is_set,
+            moments=self._background.moments,
+            is_closed=self._background.is_closing,
         )
         try:
             rollout.run()
         except RolledBackError as error:
-            self._changed(entity, {"FailureReason": str(error)[:_MAX_REASON], **_SETTLED}, IN_SERVICE)
+            self._changed(entity, {"FailureReason": str(error)[:MAX_REASON], **_SETTLED}, IN_SERVICE)
         except ClosedError:
             rollout.new.stop(0)
             rollout.old.stop(0)
@@ -272,33 +262,17 @@ class Hosting:
         for share in () if live is None or live.traffic is None else live.traffic.shares:
             share.fleet.drain()
             share.fleet.stop()
-        if not self._closing.is_set():
+        if not self._background.is_closing():
             self._store.delete(entity)
 
     def _changed(self, entity: Entity, members: Mapping[str, Json], status: str) -> None:
         """Write down what has become of an endpoint, unless the account is being closed: then it is as it was."""
-        if self._closing.is_set():
+        if self._background.is_closing():
             return
         with self._store.transaction():
             current = self._store.get(entity.scope, Kind.ENDPOINT, entity.name)
             if current is not None:
                 self._store.save(current.with_body(members, modified=self._now(), status=status))
-
-    def _begin(self, name: str, work: Callable[[], None]) -> None:
-        def run() -> None:
-            try:
-                with self._moments.working():
-                    work()
-            except Exception:
-                _log.exception("%s failed inside the local account", name)
-            finally:
-                with self._lock:
-                    self._work.discard(thread)
-
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        with self._lock:
-            self._work.add(thread)
-        thread.start()
 
     def _now(self) -> float:
         return self._clock().timestamp()

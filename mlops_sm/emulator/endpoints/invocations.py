@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.endpoints.capture import Exchange
+from mlops_sm.emulator.endpoints.components import Components
 from mlops_sm.emulator.endpoints.fleet import Fleet, pick
 from mlops_sm.emulator.endpoints.hosting import Hosting
-from mlops_sm.emulator.endpoints.measures import Measured
+from mlops_sm.emulator.endpoints.measures import Dimensions, Measured
 from mlops_sm.emulator.endpoints.observation import Observation
 from mlops_sm.emulator.endpoints.refusals import model_error, not_found, not_valid
 from mlops_sm.emulator.errors import AwsError
@@ -98,11 +99,13 @@ class Invocations:
 
     Args:
         hosting: The endpoints.
+        components: The inference components.
         observation: Keeps what requests were like.
     """
 
-    def __init__(self, hosting: Hosting, observation: Observation) -> None:
+    def __init__(self, hosting: Hosting, components: Components, observation: Observation) -> None:
         self._hosting = hosting
+        self._components = components
         self._observation = observation
 
     def invoke(self, scope: Scope, invocation: Invocation) -> Answered:
@@ -136,8 +139,10 @@ class Invocations:
         now, invocation = time.perf_counter(), watch.invocation
         model = now - watch.asked
         measured = Measured(status, watch.fleet.instances.get(watch.variant, 1), model, watch.asked - watch.began)
-        dimensions = (("EndpointName", invocation.endpoint), ("VariantName", watch.variant))
-        self._observation.measures.add(watch.scope, [dimensions], measured.values())
+        dimensions: list[Dimensions] = [(("EndpointName", invocation.endpoint), ("VariantName", watch.variant))]
+        if invocation.component is not None:
+            dimensions.append((("InferenceComponentName", invocation.component),))
+        self._observation.measures.add(watch.scope, dimensions, measured.values())
         capture = watch.fleet.snapshot.capture
         if response is not None and capture is not None and self._is_sampled(capture):
             self._observation.captures.add(
@@ -171,6 +176,8 @@ class Invocations:
         return traffic.fleet(self._hosting.draw())
 
     def _host(self, scope: Scope, fleet: Fleet, invocation: Invocation) -> tuple[str, Host]:
+        if invocation.component is not None:
+            return self._component(scope, invocation)
         name = invocation.variant or pick(fleet.weights, self._hosting.draw())
         if name is None:
             raise not_valid(f"Endpoint {invocation.endpoint} of account {scope.account} has no variant with a weight.")
@@ -182,6 +189,28 @@ class Invocations:
                 "components. Please include Inference Component Name header or consider using SageMaker models."
             )
         return name, fleet.hosts[name]
+
+    def _component(self, scope: Scope, invocation: Invocation) -> tuple[str, Host]:
+        name = invocation.component or ""
+        try:
+            found = self._components.find(scope, name)
+        except HostError as error:
+            message = f"Inference component {name} could not be started again: {error}"
+            raise AwsError("ServiceUnavailable", message, 503) from error
+        if found is None or found[0].parent != invocation.endpoint:
+            raise not_valid(f"Inference Component {name} of account {scope.account} not found.")
+        entity, host = found
+        if not entity.body["RuntimeConfig"]["DesiredCopyCount"]:
+            raise _no_capacity()
+        return str(entity.body["VariantName"]), host
+
+
+def _no_capacity() -> AwsError:
+    """The service's words for a component without copies (API reference, UpdateInferenceComponentRuntimeConfig)."""
+    return not_valid(
+        "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
+        "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
+    )
 
 
 def check_size(body: bytes, limit: int) -> None:

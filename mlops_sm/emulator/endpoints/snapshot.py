@@ -93,12 +93,15 @@ class Snapshot:
         }
 
 
-def hosted(variant: Mapping[str, Json], model: Mapping[str, Json], *, isolated: bool = False) -> Variant:
-    """What is hosted of a variant and its model."""
+def hosted(
+    variant: Mapping[str, Json], model: Mapping[str, Json], *, isolated: bool = False, copies: int | None = None
+) -> Variant:
+    """What is hosted of a variant, or of an inference component in so many copies, and its model."""
     serverless = variant.get("ServerlessConfig") or {}
     several = [container.get("Mode") == SEVERAL for container in model["Containers"]]
     return Variant(
         name=variant["VariantName"],
+        kind="production variant" if copies is None else "inference component",
         containers=tuple(
             Container(
                 name=container_name(container, index, len(model["Containers"])),
@@ -110,7 +113,7 @@ def hosted(variant: Mapping[str, Json], model: Mapping[str, Json], *, isolated: 
         direct=bool(model["Direct"]),
         settings=Settings(
             # A model of many gets one process each.
-            workers=1 if any(several) else None,
+            workers=1 if any(several) else copies,
             network=not (isolated or model["EnableNetworkIsolation"]),
             startup_seconds=variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
         ),

@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable
 
 from mlops_sm.emulator.clients import Clients
+from mlops_sm.emulator.endpoints.background import Background
 from mlops_sm.emulator.endpoints.capture import Captures
+from mlops_sm.emulator.endpoints.components import Components
 from mlops_sm.emulator.endpoints.hosting import Hosting
 from mlops_sm.emulator.endpoints.invocations import Invocations
 from mlops_sm.emulator.endpoints.measures import Measures
@@ -22,6 +24,7 @@ class EndpointWork:
 
     Attributes:
         hosting: Runs them.
+        components: Runs inference components.
         requests: Answers SageMaker Runtime's requests.
         observation: What is kept of requests.
 
@@ -45,10 +48,12 @@ class EndpointWork:
             Measures(clients, sites.clock),
             Captures(lambda scope: sites.site(scope).store, sites.state / "endpoints" / ".captured", sites.clock),
         )
-        self.hosting = Hosting(
-            store, sites.site, sites.endpoints, sites.clock, client=clients, new_id=new_id, draw=draw
-        )
-        self.requests = RuntimeRequests(Invocations(self.hosting, self.observation), sites.home.region)
+        self._background = Background(sites.clock)
+        place = (store, sites.site, sites.endpoints, sites.clock, self._background)
+        self.hosting = Hosting(*place, client=clients, new_id=new_id, draw=draw)
+        self.components = Components(*place, new_id=new_id)
+        invocations = Invocations(self.hosting, self.components, self.observation)
+        self.requests = RuntimeRequests(invocations, sites.home.region)
         self._closed = False
         # What alarms look at as time passes is what was observed until then.
         sites.clock.settle_with(self.observation.write)
@@ -57,5 +62,7 @@ class EndpointWork:
         """End every endpoint and write down what was observed; a second call does nothing."""
         if not self._closed:
             self._closed = True
+            self._background.close()
             self.hosting.close()
+            self.components.close()
             self.observation.write()

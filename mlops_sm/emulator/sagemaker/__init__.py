@@ -8,6 +8,7 @@ from typing import Final
 from mlops_sm.emulator.sagemaker import (
     callback_steps,
     endpoints,
+    endpoints_components,
     endpoints_updates,
     execution_starts,
     executions,
@@ -43,6 +44,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     **models.OPERATIONS,
     **endpoints.OPERATIONS,
     **endpoints_updates.OPERATIONS,
+    **endpoints_components.OPERATIONS,
     **package_groups.OPERATIONS,
     **packages.OPERATIONS,
     **tags.OPERATIONS,

@@ -62,6 +62,8 @@ def delete_endpoint(call: Call) -> dict[str, Json]:
     with call.store.transaction():
         entity = endpoint_of(call)
         refuse_in_progress(entity)
+        if call.store.select(call.scope, Kind.INFERENCE_COMPONENT, parent=entity.name, limit=1):
+            raise invalid(f'Cannot delete endpoint "{entity.arn}": it still hosts inference components.')
         entity = entity.with_body({}, modified=call.now(), status=DELETING)
         call.store.save(entity)
     call.service.hosting.delete(entity)

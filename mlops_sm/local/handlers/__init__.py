@@ -11,7 +11,9 @@ from mlops_sm.engine.states import ENGINE_KINDS
 from mlops_sm.local.handlers.callback import run_callback
 from mlops_sm.local.handlers.check import run_check
 from mlops_sm.local.handlers.cleanup import run_cleanup
+from mlops_sm.local.handlers.endpoint import run_endpoint
 from mlops_sm.local.handlers.endpoint_config import run_endpoint_config
+from mlops_sm.local.handlers.inference_component import run_inference_component
 from mlops_sm.local.handlers.lambda_step import run_lambda
 from mlops_sm.local.handlers.lineage import run_lineage
 from mlops_sm.local.handlers.model import run_model
@@ -60,6 +62,8 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = MappingProxyType(
         StepKind.CALLBACK: run_callback,
         StepKind.LAMBDA: run_lambda,
         StepKind.ENDPOINT_CONFIG: run_endpoint_config,
+        StepKind.ENDPOINT: run_endpoint,
+        StepKind.INFERENCE_COMPONENT: run_inference_component,
         StepKind.LINEAGE: run_lineage,
         StepKind.CLEANUP: run_cleanup,
         StepKind.QUALITY_CHECK: run_check,
@@ -72,8 +76,6 @@ _OTHER_SERVICE: Final = "it calls another AWS service, which does not exist on t
 
 UNSUPPORTED: Final[Mapping[StepKind, str]] = MappingProxyType(
     {
-        StepKind.ENDPOINT: "models cannot be served on this machine yet",
-        StepKind.INFERENCE_COMPONENT: "models cannot be served on this machine yet",
         StepKind.EMR: _OTHER_SERVICE,
         StepKind.EMR_SERVERLESS: _OTHER_SERVICE,
         StepKind.ATHENA: _OTHER_SERVICE,

@@ -30,6 +30,8 @@ _SOURCES: Final[Mapping[StepKind, _Source]] = {
     StepKind.TRANSFORM: _Source("TransformJob", "DescribeTransformJob", "TransformJobName"),
     StepKind.MODEL: _Source("Model", "DescribeModel", "ModelName"),
     StepKind.ENDPOINT_CONFIG: _Source("EndpointConfig", "DescribeEndpointConfig", "EndpointConfigName"),
+    StepKind.ENDPOINT: _Source("Endpoint", "DescribeEndpoint", "EndpointName"),
+    StepKind.INFERENCE_COMPONENT: _Source("InferenceComponent", "DescribeInferenceComponent", "InferenceComponentName"),
     StepKind.REGISTER_MODEL: _Source("RegisterModel", "DescribeModelPackage", "ModelPackageName", by_arn=True),
 }
 

@@ -44,6 +44,7 @@ class Variant:
 
     Attributes:
         name: The variant's, or the inference component's.
+        kind: What the service calls it.
         containers: Those of its model, in the order in which they answer.
         direct: Whether each request is for one of them only.
         settings: How they are run.
@@ -51,6 +52,7 @@ class Variant:
     """
 
     name: str
+    kind: str = "production variant"
     containers: tuple[Container, ...]
     direct: bool = False
     settings: Settings = field(default_factory=Settings)
@@ -122,7 +124,7 @@ class Host:
         self._folder = JobFolder(folder)
         self._site = site
         self._lock = threading.Lock()
-        self._counting = threading.Lock()
+        self._counting = threading.Condition()
         self._running: dict[str, Running] = {}
         self._loaded: OrderedDict[str, Running] = OrderedDict()
         self._starts = 0
@@ -156,6 +158,11 @@ class Host:
         for each in running:
             each.stop(grace_seconds)
         self._folder.remove()
+
+    def drain(self, timeout: float) -> None:
+        """Wait until no request is under way, at most so many seconds; nobody sends it new ones any more."""
+        with self._counting:
+            self._counting.wait_for(lambda: not self._requests, timeout)
 
     def invoke(self, payload: Payload) -> Response:
         """The answer of the last container; each is given what the one before has said.
@@ -215,6 +222,7 @@ class Host:
         finally:
             with self._counting:
                 self._requests -= 1
+                self._counting.notify_all()
 
     def _chain(self, payload: Payload) -> tuple[Container, ...]:
         containers = self.variant.containers
@@ -291,7 +299,7 @@ class Host:
         except NotHealthyError as error:
             why = f" ({error})" if str(error) else ""
             raise HostError(
-                f"The {container.name} container for production variant {self.variant.name} did not pass the ping "
+                f"The {container.name} container for {self.variant.kind} {self.variant.name} did not pass the ping "
                 f"health check. Please check CloudWatch logs for this endpoint.{why}"
             ) from error
 

@@ -225,6 +225,7 @@ class Plane:
             executions=cast("Any", quiet),
             callbacks=cast("Any", quiet),
             hosting=cast("Any", quiet),
+            components=cast("Any", quiet),
             faults=Faults(),
             preflight=lambda _definition, _values: [],
             clock=lambda: start + timedelta(seconds=next(moments)),

@@ -25,10 +25,10 @@ def test_every_operation_of_the_model_is_performed_or_refused_with_a_reason() ->
 
 def test_an_operation_is_of_one_class() -> None:
     assert set(RECORDS) <= set(OPERATIONS)
-    assert {name: standing(name) for name in ("CreatePipeline", "CreateModelCard", "CreateEndpoint")} == {
+    assert {name: standing(name) for name in ("CreatePipeline", "CreateModelCard", "CreateApp")} == {
         "CreatePipeline": Standing.BY_HAND,
         "CreateModelCard": Standing.RECORD,
-        "CreateEndpoint": Standing.REFUSED,
+        "CreateApp": Standing.REFUSED,
     }
     families = [name for operations in BY_FAMILY.values() for name in operations]
     assert len(families) == len(set(families)) == len(RECORDS)

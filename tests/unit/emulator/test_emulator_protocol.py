@@ -141,18 +141,18 @@ def test_a_body_that_is_not_json(body: bytes) -> None:
 
 def test_an_operation_that_is_not_here_is_named(account: Any) -> None:
     with pytest.raises(ClientError) as refused:
-        account.sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
+        account.sagemaker.list_apps()
     assert refused.value.response["Error"]["Code"] == "UnknownOperationException"
     assert refused.value.response["Error"]["Message"] == (
-        "The operation CreateEndpoint of sagemaker is not available in the local account: "
-        "models cannot be served on this machine yet."
+        "The operation ListApps of sagemaker is not available in the local account: "
+        "it starts a development environment on a machine that only AWS has."
     )
 
 
 def test_services_beside_sagemaker_are_not_left_to_inventions(account: Any) -> None:
-    runtime = account.local.client("sagemaker-runtime")
-    with pytest.raises(ClientError, match="InvokeEndpoint of sagemaker-runtime is not available"):
-        runtime.invoke_endpoint(EndpointName="e", Body=b"1")
+    features = account.local.client("sagemaker-featurestore-runtime")
+    with pytest.raises(ClientError, match="GetRecord of sagemaker-featurestore-runtime is not available"):
+        features.get_record(FeatureGroupName="f", RecordIdentifierValueAsString="1")
 
 
 JSON = st.recursive(
