@@ -1,6 +1,7 @@
 """What the local mode of SDK v2 can do, and more, as pipelines with nothing but SDK v2.
 
 Takes a role, a bucket and a scratch folder; prints one JSON object: scenario -> how its executions ended.
+Definitions are in the folder afterwards.
 """
 
 from __future__ import annotations
@@ -133,6 +134,7 @@ class Place(NamedTuple):
 
     def run(self, name: str, steps: list[Any], parameters: list[Any] = [], **given: Any) -> dict[str, Any]:  # noqa: B006 - only read
         pipeline = Pipeline(name=name, parameters=parameters, steps=steps, sagemaker_session=self.session)
+        (self.scratch / f"{name}.json").write_text(pipeline.definition())
         pipeline.upsert(role_arn=self.role, parallelism_config=ParallelismConfiguration(2))
         return outcome(pipeline.start(parameters=given))
 
@@ -394,9 +396,9 @@ def tuning(place: Place) -> dict[str, Any]:
         CallbackToken=question["token"], OutputParameters=[{"Name": "answer", "Value": "yes"}]
     )
     found = outcome(execution)
-    (job,) = boto3.client("sagemaker").list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"][:1]
+    (job,) = [each["Metadata"]["TuningJob"]["Arn"] for each in execution.list_steps() if each["StepName"] == "Tune"]
     best_job = boto3.client("sagemaker").describe_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName=job["HyperParameterTuningJobName"]
+        HyperParameterTuningJobName=job.rpartition("/")[2]
     )["BestTrainingJob"]
     report = json.loads(place.text("tuned/report.json"))
     value = best_job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]

@@ -1,6 +1,7 @@
 """A pipeline of whatever SDK v3 writes by itself, with nothing but that: its processors, trainers, tuners, conditions.
 
 Takes a role, a bucket, a scratch folder and names of executions; prints one JSON object: how they ended.
+The definition is in the folder afterwards.
 """
 
 from __future__ import annotations
@@ -185,6 +186,7 @@ def main(role: str, bucket: str, scratch: Path, *names: str) -> int:
     session = PipelineSession(boto_session=boto3.Session(), default_bucket=bucket, sagemaker_config=NO_TELEMETRY)
     pipeline = build(session, role, bucket, scratch)
     pipeline.upsert(role_arn=role, parallelism_config=ParallelismConfiguration(2))
+    (scratch / "sdk-v3.json").write_text(pipeline.definition())
     given: dict[str, dict[str, Any]] = {
         "good": {},
         "bad": {"Slope": 4.5, "Count": 1},

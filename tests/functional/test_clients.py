@@ -13,6 +13,7 @@ from typing import Any
 
 import boto3
 import pytest
+from command import mlops
 
 from mlops_sm.operations import resources
 
@@ -28,9 +29,14 @@ def plain_environment(home: Path, **variables: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the server is started; its state is in there."""
+    return tmp_path_factory.mktemp("account")
+
+
+@pytest.fixture(scope="module")
+def endpoint(folder: Path) -> Iterator[str]:
     """A server as a user starts it."""
-    folder = tmp_path_factory.mktemp("account")
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlops_sm", "local", "up", "--port", "0", "--state", str(folder / "state")],
@@ -147,6 +153,13 @@ def steps(**others: str) -> dict[str, str]:
     return {name: status or "Succeeded" for name, status in others.items()}
 
 
+def run_file(folder: Path, definition: Path, *parameters: str) -> dict[str, Any]:
+    """How a definition ends that the SDK wrote into a file, run by our command on the account of the server."""
+    given = [part for parameter in parameters for part in ("-p", parameter)]
+    ran = json.loads(mlops(folder, "run", str(definition), *given, "--state", str(folder / "state"), "--json").stdout)
+    return {"status": ran["status"], "steps": {step["name"]: step["status"] for step in ran["steps"]}}
+
+
 @pytest.mark.sdk
 def test_a_pipeline_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> None:
     found = last_json(run(sys.executable, str(CLIENTS / "sdk_v3_pipeline.py"), role, BUCKET, str(tmp_path), "good"))
@@ -162,7 +175,7 @@ def test_a_pipeline_of_the_plain_sdk(run: Run, role: str, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.sdk
-def test_a_pipeline_of_the_plain_sdk_that_fails(run: Run, role: str, tmp_path: Path) -> None:
+def test_a_pipeline_of_the_plain_sdk_that_fails(run: Run, role: str, folder: Path, tmp_path: Path) -> None:
     command = (sys.executable, str(CLIENTS / "sdk_v3_pipeline.py"), role, BUCKET, str(tmp_path), "bad", "broken")
     found = last_json(run(*command))
     assert found["bad"] == {
@@ -174,6 +187,10 @@ def test_a_pipeline_of_the_plain_sdk_that_fails(run: Run, role: str, tmp_path: P
     assert reason.startswith("AlgorithmError: ")
     assert "returned non-zero exit status 1" in reason
     assert found["broken"] == {"status": "Failed", "steps": steps(Prepare="", Train="Failed")}
+    assert run_file(folder, tmp_path / "sdk-v3.json", "Slope=2.25") == {
+        "status": "Succeeded",
+        "steps": steps(Prepare="", Train="", Trained="", Decide="", Tune="", Tuned="", Refuse="NotRun"),
+    }
 
 
 FUNCTIONS = {
@@ -287,6 +304,12 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_what_the_local_mode_of_sdk_v2_does(scenario: str, run: Run, role: str, tmp_path: Path) -> None:
+def test_what_the_local_mode_of_sdk_v2_does(scenario: str, run: Run, role: str, folder: Path, tmp_path: Path) -> None:
     command = (str(SDK_V2), str(CLIENTS / "sdk_v2_scenarios.py"), role, BUCKET, str(tmp_path), scenario)
-    assert last_json(run(*command))[scenario] == SCENARIOS[scenario]
+    expected = SCENARIOS[scenario]
+    assert last_json(run(*command))[scenario] == expected
+    if scenario in {"processing", "training", "collections"}:
+        assert run_file(folder, tmp_path / f"v2-{scenario}.json") == {
+            "status": expected["status"],
+            "steps": expected["steps"],
+        }
