@@ -29,6 +29,7 @@ from mlops_sm.emulator.clock import Clock, keep_ahead, utc_now
 from mlops_sm.emulator.control import DirectControl
 from mlops_sm.emulator.database import FILE_NAME, Database
 from mlops_sm.emulator.endpoints import requests as runtime_requests
+from mlops_sm.emulator.endpoints.logs import EndpointLogs
 from mlops_sm.emulator.endpoints.wiring import EndpointWork
 from mlops_sm.emulator.errors import UnsavedError
 from mlops_sm.emulator.events.wiring import EventWork
@@ -36,7 +37,7 @@ from mlops_sm.emulator.faults import Faults
 from mlops_sm.emulator.front import AccountFront, Amend, Intercept
 from mlops_sm.emulator.jobs import Jobs
 from mlops_sm.emulator.lock import StateLock
-from mlops_sm.emulator.logs import JobLogs
+from mlops_sm.emulator.logs import JobLogs, Logs
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.queues import Queues
 from mlops_sm.emulator.recovery import close_abandoned
@@ -385,7 +386,7 @@ def _control_plane(
     )
     region = sites.home.region
     intercepts: dict[str, Intercept] = {
-        log_reads.SERVICE: log_reads.LogReads(JobLogs(store, sites.log), region),
+        log_reads.SERVICE: log_reads.LogReads(Logs((JobLogs(store, sites.log), EndpointLogs(sites.endpoints))), region),
         "iam": lambda arrival: _iam(arrival, region),
         metrics.SERVICE: metrics.MetricsFront(store, sites.clock, region),
         runtime_requests.SERVICE: endpoints.requests,

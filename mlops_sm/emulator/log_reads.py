@@ -10,7 +10,7 @@ from typing import Final
 from mlops_sm.checks.service import service_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.logs import GROUPS, JobLogs, group_of
+from mlops_sm.emulator.logs import Logs, group_of
 from mlops_sm.emulator.protocol import Answer, answer
 from mlops_sm.emulator.store import Scope
 
@@ -23,11 +23,11 @@ class LogReads:
     """Answers the reads on the groups of jobs.
 
     Attributes:
-        logs: The job logs.
+        logs: The logs.
         region: Of requests that are not signed.
     """
 
-    logs: JobLogs
+    logs: Logs
     region: str
 
     def __call__(self, arrival: Arrival) -> Answer | None:
@@ -38,7 +38,7 @@ class LogReads:
             "FilterLogEvents": self.logs.filter_events,
         }
         read = reads.get(arrival.operation)
-        if read is None or _log_group(arrival.read()) not in GROUPS:
+        if read is None or not self.logs.has(_log_group(arrival.read())):
             return None
         scope = Scope(arrival.account, arrival.region or self.region)
         return answer(service_model("logs"), arrival.operation, arrival.read(), lambda request: read(scope, request))

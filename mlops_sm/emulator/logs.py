@@ -1,4 +1,4 @@
-"""CloudWatch Logs' reads on the log groups of SageMaker jobs, answered from the jobs' log files.
+"""CloudWatch Logs' reads on the log groups of SageMaker's jobs and endpoints, answered from their log files.
 
 A log file carries no times, so every event has the time at which its job started. Tokens are byte offsets: a reader
 that follows a running job reads each line once.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from mlops_sm import naming
 from mlops_sm.definition.document import Json
@@ -41,21 +41,41 @@ class _Line(NamedTuple):
     message: str
 
 
-class _Stream(NamedTuple):
-    """What one instance of a job has written."""
+class Stream(NamedTuple):
+    """One log stream.
 
-    job: Entity
-    host: str
+    Attributes:
+        name: Its name.
+        path: The file with its lines.
+        created: When it came to be, epoch seconds.
+        modified: When it was written last, epoch seconds.
+        began: Milliseconds of the epoch that all its events have.
+        ended: Whether nothing is added any more, so that a last line without an end is whole.
+        number: Tells it from others that came to be at the same time.
+    """
+
+    name: str
     path: Path
+    created: float
+    modified: float
+    began: int
+    ended: bool
+    number: int = 1
 
-    @property
-    def name(self) -> str:
-        return f"{self.job.name}/{self.host}-{round(self.job.created * 1000)}"
+
+class Source(Protocol):
+    """Where log streams are."""
+
+    def has(self, group: str) -> bool:
+        """Whether a log group is of this source."""
+
+    def streams(self, scope: Scope, group: str, prefix: str) -> list[Stream]:
+        """The streams of a group whose names begin with a prefix, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobLogs:
-    """The log streams of the jobs of every scope.
+    """The log streams of the jobs of every scope: one for each instance of a job.
 
     Attributes:
         store: Knows the jobs.
@@ -65,38 +85,77 @@ class JobLogs:
     store: Store
     path: Callable[[Entity], Path]
 
+    def has(self, group: str) -> bool:
+        """Whether a log group is one of jobs."""
+        return group in GROUPS
+
+    def streams(self, scope: Scope, group: str, prefix: str) -> list[Stream]:
+        """The streams of a group whose names begin with a prefix."""
+        conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
+        jobs = self.store.select(scope, GROUPS[group], conditions=conditions)
+        return [stream for job in jobs for stream in self._of_job(job) if stream.name.startswith(prefix)]
+
+    def _of_job(self, job: Entity) -> Iterator[Stream]:
+        started = next((job.body[name] for name in _STARTS if job.body.get(name)), job.created)
+        for host, path in log_paths(self.path(job)).items():
+            yield Stream(
+                name=f"{job.name}/{host}-{round(job.created * 1000)}",
+                path=path,
+                created=job.created,
+                modified=job.modified,
+                began=round(started * 1000),
+                ended=job.status not in ACTIVE,
+                number=int(host.rpartition("-")[2]),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Answers the reads on log streams.
+
+    Attributes:
+        sources: Where they are.
+    """
+
+    sources: Sequence[Source]
+
+    def has(self, group: str) -> bool:
+        """Whether a log group is answered here."""
+        return any(source.has(group) for source in self.sources)
+
     def describe_streams(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """DescribeLogStreams: one stream for each instance of a job."""
         by_time = request.get("orderBy") == "LastEventTime"
         if by_time and request.get("logStreamNamePrefix"):
             raise _invalid("Cannot order by LastEventTime with a logStreamNamePrefix.")
-        streams = self._streams(
-            scope, request, sort="created" if by_time else "name", descending=bool(request.get("descending"))
-        )
+        streams = self._streams(scope, request, by_name=not by_time, descending=bool(request.get("descending")))
         start = _offset(request.get("nextToken"))
         end = start + min(request.get("limit") or _MAX_STREAMS, _MAX_STREAMS)
-        answer: dict[str, Json] = {"logStreams": [_describe(stream) for stream in streams[start:end]]}
+        answer: dict[str, Json] = {
+            "logStreams": [_describe(scope, group_of(request), stream) for stream in streams[start:end]]
+        }
         if end < len(streams):
             answer["nextToken"] = f"f/{end}"
         return answer
 
     def get_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """GetLogEvents: lines of one stream, forwards from a place or backwards from it."""
-        job, _, path = self._stream(scope, _kind(request), request["logStreamName"])
+        stream = self._stream(scope, group_of(request), request["logStreamName"])
+        path = stream.path
         limit = min(request.get("limit") or _MAX_EVENTS, _MAX_EVENTS)
         token = request.get("nextToken")
         if not path.exists():
             lines, place = [], 0
         elif token is None and not request.get("startFromHead"):
             place = path.stat().st_size
-            lines = _backwards(path, place, limit, whole=job.status not in ACTIVE)
+            lines = _backwards(path, place, limit, whole=stream.ended)
         elif token is not None and token.startswith("b/"):
             place = _offset(token)
             lines = _backwards(path, place, limit, whole=True)
         else:
             place = _offset(token)
-            lines = _forwards(path, place, limit, whole=job.status not in ACTIVE)
-        time = _time(job)
+            lines = _forwards(path, place, limit, whole=stream.ended)
+        time = stream.began
         inside = _in_range(time, request)
         events = [{"timestamp": time, "message": line.message, "ingestionTime": time} for line in lines if inside]
         first, last = (lines[0].start, lines[-1].end) if lines else (place, place)
@@ -105,7 +164,7 @@ class JobLogs:
     def filter_events(self, scope: Scope, request: Mapping[str, Json]) -> dict[str, Json]:
         """FilterLogEvents: lines of several streams, one stream after the other in order of their start."""
         if names := request.get("logStreamNames"):
-            streams = [self._stream(scope, _kind(request), name) for name in names]
+            streams = [self._stream(scope, group_of(request), name) for name in names]
         else:
             streams = self._streams(scope, request)
         terms = _terms(request.get("filterPattern") or "")
@@ -114,9 +173,9 @@ class JobLogs:
         events: list[dict[str, Json]] = []
         read = 0
         for number, stream in enumerate(streams[index:], start=index):
-            job, time, path = stream.job, _time(stream.job), stream.path
+            time, path = stream.began, stream.path
             if path.exists() and _in_range(time, request):
-                for line in _forwards(path, offset, _MAX_EVENTS, whole=job.status not in ACTIVE):
+                for line in _forwards(path, offset, _MAX_EVENTS, whole=stream.ended):
                     read += line.end - line.start
                     if all(term in line.message for term in terms):
                         events.append(_found(stream, line, time))
@@ -127,25 +186,23 @@ class JobLogs:
         return {"events": events, "searchedLogStreams": []}
 
     def _streams(
-        self, scope: Scope, request: Mapping[str, Json], *, sort: str = "created", descending: bool = False
-    ) -> list[_Stream]:
+        self, scope: Scope, request: Mapping[str, Json], *, by_name: bool = False, descending: bool = False
+    ) -> list[Stream]:
         """What there is of streams that begin with the request's logStreamNamePrefix; of the group without one."""
-        prefix = request.get("logStreamNamePrefix") or ""
-        conditions = [Condition("instr(name, ?) = 1", prefix.split("/", 1)[0])] if prefix else []
-        jobs = self.store.select(scope, _kind(request), conditions=conditions, sort=sort, descending=descending)
-        streams = [stream for job in jobs for stream in self._of_job(job, descending=descending)]
-        return [stream for stream in streams if stream.name.startswith(prefix) and stream.path.exists()]
+        found = self._found(scope, group_of(request), request.get("logStreamNamePrefix") or "")
+        existing = [stream for stream in found if stream.path.exists()]
+        return sorted(existing, key=lambda each: (0 if by_name else each.created, each.name), reverse=descending)
 
-    def _stream(self, scope: Scope, kind: Kind, name: str) -> _Stream:
-        job = self.store.get(scope, kind, name.split("/", 1)[0])
-        found = [stream for stream in self._of_job(job) if stream.name == name] if job is not None else []
-        if not found:
-            raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
-        return found[0]
+    def _stream(self, scope: Scope, group: str, name: str) -> Stream:
+        for stream in self._found(scope, group, name):
+            if stream.name == name:
+                return stream
+        raise AwsError("ResourceNotFoundException", "The specified log stream does not exist.")
 
-    def _of_job(self, job: Entity, *, descending: bool = False) -> list[_Stream]:
-        streams = [_Stream(job, host, path) for host, path in log_paths(self.path(job)).items()]
-        return streams[::-1] if descending else streams
+    def _found(self, scope: Scope, group: str, prefix: str) -> list[Stream]:
+        return [
+            stream for source in self.sources if source.has(group) for stream in source.streams(scope, group, prefix)
+        ]
 
 
 def group_of(request: Mapping[str, Json]) -> str:
@@ -154,39 +211,26 @@ def group_of(request: Mapping[str, Json]) -> str:
     return name.split(":log-group:", 1)[-1].removesuffix(":*")
 
 
-def _kind(request: Mapping[str, Json]) -> Kind:
-    return GROUPS[group_of(request)]
-
-
-def _describe(stream: _Stream) -> dict[str, Json]:
-    job, time = stream.job, _time(stream.job)
-    group = next(group for group, kind in GROUPS.items() if kind is job.kind)
+def _describe(scope: Scope, group: str, stream: Stream) -> dict[str, Json]:
     return {
         "logStreamName": stream.name,
-        "creationTime": round(job.created * 1000),
-        "firstEventTimestamp": time,
-        "lastEventTimestamp": time,
-        "lastIngestionTime": round(job.modified * 1000),
+        "creationTime": round(stream.created * 1000),
+        "firstEventTimestamp": stream.began,
+        "lastEventTimestamp": stream.began,
+        "lastIngestionTime": round(stream.modified * 1000),
         "uploadSequenceToken": "0",
-        "arn": f"arn:{naming.partition(job.scope.region)}:logs:{job.scope.region}:{job.scope.account}"
-        f":log-group:{group}:log-stream:{stream.name}",
+        "arn": naming.arn("logs", scope.region, scope.account, f"log-group:{group}:log-stream:{stream.name}"),
         "storedBytes": 0,
     }
 
 
-def _time(job: Entity) -> int:
-    started = next((job.body[name] for name in _STARTS if job.body.get(name)), job.created)
-    return round(started * 1000)
-
-
-def _found(stream: _Stream, line: _Line, time: int) -> dict[str, Json]:
-    number = int(stream.host.rpartition("-")[2])
+def _found(stream: Stream, line: _Line, time: int) -> dict[str, Json]:
     return {
         "logStreamName": stream.name,
         "timestamp": time,
         "message": line.message,
         "ingestionTime": time,
-        "eventId": f"{round(stream.job.created * 1_000_000):020d}{number:03d}{line.start:033d}",
+        "eventId": f"{round(stream.created * 1_000_000):020d}{stream.number:03d}{line.start:033d}",
     }
 
 

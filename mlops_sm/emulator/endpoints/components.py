@@ -11,6 +11,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.clock import Clock
 from mlops_sm.emulator.endpoints.background import Background
 from mlops_sm.emulator.endpoints.hosting import FAILED, IN_SERVICE, MAX_REASON, SERVING
+from mlops_sm.emulator.endpoints.logs import COMPONENTS
 from mlops_sm.emulator.endpoints.snapshot import hosted
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 from mlops_sm.local.serving.host import Host, HostError
@@ -119,7 +120,7 @@ class Components:
         copies: int = members["RuntimeConfig"]["DesiredCopyCount"]
         startup: Mapping[str, Any] = (members["Specification"] or {}).get("StartupParameters") or {}
         variant = hosted({"VariantName": entity.name, **startup}, members["Deployed"], copies=copies)
-        folder = self._folder(entity.scope) / entity.parent / entity.name / f"i-{self._new_id(17)}"
+        folder = self._folder(entity.scope) / entity.parent / COMPONENTS / entity.name / f"i-{self._new_id(17)}"
         host = Host(variant, folder, self._site(entity.scope))
         if copies:
             try:

@@ -19,6 +19,8 @@ from mlops_sm.local.site import Site
 
 PRIMARY: Final = "primary"
 """What the service calls the only container of a model."""
+BEGAN: Final = "began"
+"""A file beside the log with the epoch second at which it was begun."""
 _LOADED: Final = 4
 """Models of one multi-model container that are loaded at once; the one that was used last stays longest."""
 
@@ -143,6 +145,7 @@ class Host:
             HostError: One is not.
         """
         JobFolder.create(self._folder.root.parent, self._folder.root.name)
+        (self._folder.root / BEGAN).write_text(f"{self._site.clock().timestamp():.3f}", encoding="utf-8")
         with self._lock:
             for container in self.variant.containers:
                 if not container.several:

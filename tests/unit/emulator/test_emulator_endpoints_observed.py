@@ -172,3 +172,36 @@ def test_nothing_is_captured_unless_it_is_asked_for(hosted: Hosted) -> None:
     hosted.invoke("off", "a")
     hosted.account.local.clock.advance(seconds=0)
     assert captured(hosted.account) == []
+
+
+def test_logs(hosted: Hosted, operations: Any) -> None:
+    """What a model prints is in the log group of its endpoint, also when the endpoint is gone."""
+    hosted.model({"code/inference.py": CHATTY}, "chatty")
+    hosted.config("config", hosted.variant(model="chatty"))
+    hosted.create()
+    hosted.said("mine", "hello")
+    logs = hosted.account.client("logs")
+    group = "/aws/sagemaker/Endpoints/mine"
+
+    def messages() -> list[str]:
+        return [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+
+    assert "asked: hello" in messages()
+    (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    variant, instance = stream["logStreamName"].split("/")
+    assert (variant, instance[:2]) == ("AllTraffic", "i-")
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)
+    assert any(event["message"] == "asked: hello" for event in events["events"])
+    assert abs(events["events"][0]["timestamp"] / 1000 - hosted.account.local.clock().timestamp()) < 3600
+    operations("DeleteEndpoint", EndpointName="mine")
+    hosted.gone()
+    assert "asked: hello" in messages()
+    assert logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/none")["logStreams"] == []
+
+
+CHATTY = """
+def model_fn(model_dir): return None
+def transform_fn(model, body, content_type, accept):
+    print("asked:", body)
+    return "yes", accept
+"""

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_sm.emulator.database import Database
-from mlops_sm.emulator.logs import GROUPS, JobLogs
+from mlops_sm.emulator.logs import GROUPS, JobLogs, Logs
 from mlops_sm.emulator.store import Entity, Kind, Scope, Store
 
 PROCESSING = "/aws/sagemaker/ProcessingJobs"
@@ -194,7 +194,7 @@ def test_what_a_job_wrote_has_the_time_of_its_start(tmp_path: Path, kind: Kind) 
     job = Entity(scope=scope, kind=kind, name="job", arn="arn", created=1000.0, modified=3000.0, body={member: 2000.0})
     assert store.add(job)
     (tmp_path / "log").write_text("line\n")
-    logs = JobLogs(store, lambda _: tmp_path / "log")
+    logs = Logs([JobLogs(store, lambda _: tmp_path / "log")])
     group = next(group for group, of in GROUPS.items() if of is kind)
     (stream,) = logs.describe_streams(scope, {"logGroupName": group})["logStreams"]
     assert stream["arn"] == f"arn:aws:logs:eu-west-1:111111111111:log-group:{group}:log-stream:job/algo-1-1000000"
