@@ -68,18 +68,7 @@ _PENDING: Final = Ignored("W405", "Limits for pending jobs: a job starts as soon
 _DEBUGGER: Final = Ignored("W406", "Debugger, Profiler and TensorBoard settings: nothing is collected")
 MLFLOW: Final = Ignored("W407", "MLflow settings: no MLflow server runs on this machine")
 _PLATFORM: Final = Ignored("W408", "Platform settings (warm pools, placement, remote debugging, health checks)")
-_FAST_FILE: Final = Ignored("W409", "FastFile mode: the data is copied before the job starts, as in File mode")
-_GZIP: Final = Ignored("W411", "Gzip compression of inputs: files arrive as they are, as in File mode on AWS")
-_SHUFFLE: Final = Ignored("W412", "ShuffleConfig: the order of files is that of their keys")
 
-_PIPE: Final = Refused(
-    "E404", "Pipe mode streams data through named pipes, which is not done here", 'Use "File" (or "FastFile").'
-)
-_AUGMENTED: Final = Refused(
-    "E404",
-    "an augmented manifest needs Pipe mode, which is not done here",
-    'Use S3DataType "S3Prefix" or "ManifestFile".',
-)
 _FILE_SYSTEM: Final = Refused(
     "E404", "EFS and FSx file systems cannot be mounted on this machine", "Read the data from S3 with an S3DataSource."
 )
@@ -102,8 +91,8 @@ _PROCESSING: Final[Mapping[str, Member]] = {
     "ProcessingInputs[].InputName": Member(HONOURED),
     "ProcessingInputs[].AppManaged": Member(HONOURED),
     "ProcessingInputs[].S3Input": Member(HONOURED),
-    "ProcessingInputs[].S3Input.S3InputMode": Member(HONOURED, {"Pipe": _PIPE}),
-    "ProcessingInputs[].S3Input.S3CompressionType": Member(HONOURED, {"Gzip": _GZIP}),
+    "ProcessingInputs[].S3Input.S3InputMode": Member(HONOURED),
+    "ProcessingInputs[].S3Input.S3CompressionType": Member(HONOURED),
     "ProcessingInputs[].DatasetDefinition": Member(_DATASET),
     "ProcessingOutputConfig.Outputs[].OutputName": Member(HONOURED),
     "ProcessingOutputConfig.Outputs[].AppManaged": Member(HONOURED),
@@ -132,21 +121,19 @@ _TRAINING: Final[Mapping[str, Member]] = {
     "HyperParameters": Member(HONOURED),
     "AlgorithmSpecification": Member(HONOURED),
     "AlgorithmSpecification.AlgorithmName": Member(_MARKETPLACE),
-    "AlgorithmSpecification.TrainingInputMode": Member(HONOURED, {"Pipe": _PIPE, "FastFile": _FAST_FILE}),
+    "AlgorithmSpecification.TrainingInputMode": Member(HONOURED),
     "AlgorithmSpecification.TrainingImageConfig": Member(_PLATFORM),
     "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries": Member(HONOURED),
     "RoleArn": Member(_ROLE),
     "InputDataConfig[].ChannelName": Member(HONOURED),
     "InputDataConfig[].ContentType": Member(HONOURED),
     "InputDataConfig[].RecordWrapperType": Member(HONOURED),
-    "InputDataConfig[].CompressionType": Member(HONOURED, {"Gzip": _GZIP}),
-    "InputDataConfig[].InputMode": Member(HONOURED, {"Pipe": _PIPE, "FastFile": _FAST_FILE}),
-    "InputDataConfig[].ShuffleConfig": Member(_SHUFFLE),
+    "InputDataConfig[].CompressionType": Member(HONOURED),
+    "InputDataConfig[].InputMode": Member(HONOURED),
+    "InputDataConfig[].ShuffleConfig": Member(HONOURED),
     "InputDataConfig[].DataSource.S3DataSource": Member(HONOURED),
-    "InputDataConfig[].DataSource.S3DataSource.S3DataType": Member(
-        HONOURED, {"AugmentedManifestFile": _AUGMENTED, "Converse": _CONVERSE}
-    ),
-    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": Member(_AUGMENTED),
+    "InputDataConfig[].DataSource.S3DataSource.S3DataType": Member(HONOURED, {"Converse": _CONVERSE}),
+    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": Member(HONOURED),
     "InputDataConfig[].DataSource.S3DataSource.ModelAccessConfig": Member(_PLATFORM),
     "InputDataConfig[].DataSource.S3DataSource.HubAccessConfig": Member(_SERVERLESS),
     "InputDataConfig[].DataSource.FileSystemDataSource": Member(_FILE_SYSTEM),

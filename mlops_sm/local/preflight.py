@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple, assert_never
 
 from mlops_sm.definition.document import Definition, Json, Scalar, Step
@@ -17,6 +18,7 @@ from mlops_sm.local.images import ImageTable
 from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.jobs import remote_function
 from mlops_sm.local.jobs.layout import instance_count
+from mlops_sm.local.preflight_inputs import check_channels, check_inputs
 from mlops_sm.local.tuning import bayesian
 from mlops_sm.local.user_handlers import UserHandlers
 
@@ -156,6 +158,8 @@ def _check_processing(step: Step, scope: Scope, images: ImageTable) -> Iterator[
     cluster = (step.arguments.get("ProcessingResources") or {}).get("ClusterConfig")
     isolated = (step.arguments.get("NetworkConfig") or {}).get("EnableNetworkIsolation")
     yield from _check_instances(step, "ProcessingResources.ClusterConfig", cluster, isolated, scope)
+    inputs, known = step.arguments.get("ProcessingInputs"), partial(_known, scope=scope)
+    yield from check_inputs(inputs, known, lambda place: _where(step, f"ProcessingInputs{place}"), step.name)
     application = step.arguments.get("AppSpecification") or {}
     path = "AppSpecification.ImageUri"
     image_uri = _known(application.get("ImageUri"), scope)
@@ -212,6 +216,13 @@ def _check_training(
         resources, isolated = arguments.get(member), arguments.get("EnableNetworkIsolation")
         yield from _check_instances(step, f"{prefix}{member}", resources, isolated, scope)
     algorithm = arguments.get("AlgorithmSpecification") or {}
+    yield from check_channels(
+        arguments.get("InputDataConfig"),
+        algorithm.get("TrainingInputMode"),
+        partial(_known, scope=scope),
+        lambda place: _where(step, f"{prefix}InputDataConfig{place}"),
+        step.name,
+    )
     image_uri = _known(algorithm.get("TrainingImage"), scope)
     if isinstance(image_uri, str) and images.find(image_uri) is None:
         yield images.refusal(image_uri, _where(step, f"{prefix}AlgorithmSpecification.TrainingImage"))

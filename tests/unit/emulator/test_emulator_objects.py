@@ -65,6 +65,31 @@ def test_a_fetched_file_is_a_copy(account: Any, objects: LocalObjects, tmp_path:
     assert account.body("k") == b"original"
 
 
+def test_a_lent_file_is_the_objects_own_and_outlives_it(account: Any, objects: LocalObjects, tmp_path: Path) -> None:
+    account.put("in/b", "content")
+    lent = tmp_path / "lent"
+    objects.lend(account.bucket, "in/b", lent)
+    assert lent.stat().st_nlink == 2
+    account.put("in/b", "other")
+    account.s3.delete_object(Bucket=account.bucket, Key="in/b")
+    assert lent.read_text() == "content"
+    with pytest.raises(StoreError, match="NoSuchKey"):
+        objects.lend(account.bucket, "in/b", tmp_path / "none")
+
+
+def test_a_file_that_cannot_be_lent_is_copied(account: Any, objects: LocalObjects) -> None:
+    account.put("in/b", "content")
+    elsewhere = Path("/dev/shm")  # noqa: S108 - another file system
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == objects._key(account.bucket, "in/b").path.stat().st_dev:
+        pytest.skip("NO SECOND FILE SYSTEM HERE")
+    lent = elsewhere / f"mlops-sm-{os.getpid()}"
+    try:
+        objects.lend(account.bucket, "in/b", lent)
+        assert (lent.read_text(), lent.stat().st_nlink) == ("content", 1)
+    finally:
+        lent.unlink(missing_ok=True)
+
+
 def test_keys_are_listed_by_prefix_in_order(account: Any, objects: LocalObjects) -> None:
     for key in ("b/2", "a", "b/10", "c"):
         account.put(key, "x" * len(key))

@@ -137,8 +137,12 @@ def test_a_job_that_has_ended_is_deleted_and_its_name_is_free(account: Any) -> N
 
 def test_a_request_that_cannot_run_is_refused(account: Any) -> None:
     request = account.processing_request("job", "print()")
-    request["ProcessingInputs"][0]["S3Input"]["S3InputMode"] = "Pipe"
-    with pytest.raises(ClientError, match=r"Pipe mode.*E404"):
+    dataset = {
+        "AthenaDatasetDefinition": {"Catalog": "c", "Database": "d", "QueryString": "q", "OutputS3Uri": "s3://b/k"}
+    }
+    dataset["AthenaDatasetDefinition"]["OutputFormat"] = "PARQUET"
+    request["ProcessingInputs"].append({"InputName": "query", "DatasetDefinition": dataset})
+    with pytest.raises(ClientError, match=r"queries of Athena.*E404"):
         account.sagemaker.create_processing_job(**request)
     assert account.sagemaker.list_processing_jobs()["ProcessingJobSummaries"] == []
 

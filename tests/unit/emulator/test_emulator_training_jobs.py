@@ -217,8 +217,21 @@ def test_settings_of_a_running_job_change(account: Any) -> None:
             "Channel data names no instance group of the job: h",
         ),
         (
-            {"AlgorithmSpecification": {"TrainingInputMode": "Pipe", "TrainingImage": "python:3.11"}},
-            "the job: Pipe mode streams.*E404",
+            {
+                "InputDataConfig": [
+                    {
+                        "ChannelName": "lines",
+                        "DataSource": {
+                            "S3DataSource": {
+                                "S3DataType": "AugmentedManifestFile",
+                                "S3Uri": "s3://b/k",
+                                "AttributeNames": ["a"],
+                            }
+                        },
+                    }
+                ],
+            },
+            "the job: channel lines reads an augmented manifest in File mode.*E422",
         ),
         ({"InputDataConfig": [CHANNEL, CHANNEL]}, "Channel names must be unique: data"),
         ({"InputDataConfig": [{**CHANNEL, "DataSource": {}}]}, "DataSource of channel data must name one source"),

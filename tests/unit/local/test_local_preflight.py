@@ -90,11 +90,6 @@ def test_steps_in_branches_are_refused_too() -> None:
             "ProcessingInputs[].DatasetDefinition",
         ),
         (
-            processing(ProcessingInputs=[{"S3Input": {"S3InputMode": "Pipe"}}]),
-            "E404",
-            "ProcessingInputs[].S3Input.S3InputMode",
-        ),
-        (
             processing(ProcessingOutputConfig={"Outputs": [{"FeatureStoreOutput": {"FeatureGroupName": "g"}}]}),
             "E404",
             "FeatureStoreOutput",
@@ -119,12 +114,7 @@ def test_steps_in_branches_are_refused_too() -> None:
             "ClusterConfig",
         ),
         (
-            training(AlgorithmSpecification={"TrainingImage": PYTHON, "TrainingInputMode": "Pipe"}),
-            "E404",
-            "TrainingInputMode",
-        ),
-        (
-            training(InputDataConfig=[{"DataSource": {"S3DataSource": {"S3DataType": "AugmentedManifestFile"}}}]),
+            training(InputDataConfig=[{"DataSource": {"S3DataSource": {"S3DataType": "Converse"}}}]),
             "E404",
             "S3DataType",
         ),
@@ -247,11 +237,52 @@ def test_settings_that_change_nothing_are_not_mentioned(quiet: str, members: dic
     assert check(training(**members)) == [], quiet
 
 
-def test_fast_files_are_mentioned_and_caching_is_not() -> None:
+def test_input_modes_and_caching_are_not_mentioned() -> None:
     algorithm = {"TrainingImage": PYTHON, "TrainingInputMode": "FastFile"}
     cached = step("Cached", StepKind.MODEL, {}, cache=CachePolicy(enabled=True, expire_after="P1D"))
-    problems = check(training(AlgorithmSpecification=algorithm), cached)
-    assert codes(problems) == ["W409"]
+    piped: Any = {
+        "InputMode": "Pipe",
+        "CompressionType": "Gzip",
+        "RecordWrapperType": "RecordIO",
+        "ShuffleConfig": {"Seed": 1},
+    }
+    channels = [channel("fast"), channel("piped", **piped), channel("lines", lines=True, InputMode="Pipe")]
+    assert check(training(AlgorithmSpecification=algorithm, InputDataConfig=channels), cached) == []
+
+
+def channel(name: str, *, lines: bool = False, **more: Any) -> dict[str, Any]:
+    kind = {"S3DataType": "AugmentedManifestFile", "AttributeNames": ["a"]} if lines else {"S3DataType": "S3Prefix"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": {"S3Uri": "s3://b/d", **kind}}, **more}
+
+
+@pytest.mark.parametrize("mode", ["File", "FastFile", None])
+def test_an_augmented_manifest_needs_a_pipe(mode: str | None) -> None:
+    (problem,) = check(training(InputDataConfig=[channel("c", lines=True, **({"InputMode": mode} if mode else {}))]))
+    assert (problem.code, problem.is_error) == ("E422", True)
+    assert problem.where.endswith("Arguments.InputDataConfig[0].DataSource.S3DataSource.S3DataType")
+    assert f"in {mode or 'File'} mode" in problem.what
+
+
+def test_an_augmented_manifest_needs_attributes() -> None:
+    lines = channel("c", lines=True, InputMode="Pipe")
+    del lines["DataSource"]["S3DataSource"]["AttributeNames"]
+    assert codes(check(training(InputDataConfig=[lines]))) == ["E422"]
+
+
+def test_a_mode_that_only_a_run_can_know_is_not_judged() -> None:
+    lines = channel("c", lines=True, InputMode={"Get": "Steps.Prepare.ProcessingJobStatus"})
+    assert check(processing(), training(InputDataConfig=[lines])) == []
+
+
+@pytest.mark.parametrize("member", [{"CompressionType": "Gzip"}, {"RecordWrapperType": "RecordIO"}])
+def test_what_only_pipes_do_is_mentioned(member: Any) -> None:
+    (problem,) = check(training(InputDataConfig=[channel("c", **member)]))
+    assert (problem.code, problem.is_error) == ("W418", False)
+    source = {"S3Uri": "s3://b/d", "LocalPath": "/opt/ml/processing/x", "S3DataType": "S3Prefix"}
+    gzipped = [{"InputName": "x", "S3Input": {**source, "S3InputMode": "File", "S3CompressionType": "Gzip"}}]
+    assert codes(check(processing(ProcessingInputs=gzipped))) == ["W418"]
+    piped = [{"InputName": "x", "S3Input": {**source, "S3InputMode": "Pipe", "S3CompressionType": "Gzip"}}]
+    assert check(processing(ProcessingInputs=piped)) == []
 
 
 def test_what_a_pipeline_says_of_mlflow_is_mentioned() -> None:

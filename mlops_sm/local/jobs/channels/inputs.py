@@ -47,8 +47,11 @@ class Inputs:
             case Mode.FILE:
                 self._copy(channel, place, lend=False)
             case Mode.FAST_FILE:
-                self._copy(channel, place, lend=True)
-                self._lent.append(channel.place)
+                # Where a folder cannot be made read-only for a job, it gets copies: it must not change the objects.
+                lend = self.site.isolation.capabilities.read_only
+                self._copy(channel, place, lend=lend)
+                if lend:
+                    self._lent.append(channel.place)
             case Mode.PIPE:
                 self._pipes.append(self._pipe(channel, place))
             case _:
