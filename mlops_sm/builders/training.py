@@ -87,8 +87,8 @@ def training(
             ``--name value`` for each, and ``-n value`` when the name is one letter.
         metrics: For each name a regular expression with one group, searched in the log.
         max_wait_time_in_seconds: Train on spot instances and wait this long at most, interruptions included.
-        checkpoints: The S3 URI at which ``/opt/ml/checkpoints`` is kept: what is there when a training starts, or starts
-            again after an interruption, is there for the script.
+        checkpoints: The S3 URI at which ``/opt/ml/checkpoints`` is kept: what is there when a training starts, or
+            starts again after an interruption, is there for the script.
         **options: See `JobOptions`.
 
     Raises:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
+from zlib import crc32
 
 from mlops_sm.definition.document import Json
 from mlops_sm.local.isolation.layer import ML
@@ -17,7 +18,7 @@ HOST: Final = "algo-1"
 """The name of a job's first instance; it has the job's own folder, the others have one in it."""
 _HOSTS: Final = "algo-*"
 _MAX_HOSTS: Final = 250
-"""Instances of one job; each has a loopback address of its own, 127.0.0.1 to 127.0.0.250."""
+"""Instances of one job; each has a loopback address of its own."""
 
 _LOG_TAIL: Final = 4096
 """Bytes of a log in which its last line is looked for."""
@@ -79,9 +80,19 @@ class JobFolder:
         self.remove()
         for path in (self.ml, self.scratch / "tmp"):
             path.mkdir(parents=True)
-        names = "".join(f"127.0.0.{host.rpartition('-')[2]} {host}\n" for host in hosts)
+        names = "".join(f"{self._address(host, alone=len(hosts) == 1)} {host}\n" for host in hosts)
         self.hosts.write_text(f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{names}")
         self.log.touch()
+
+    def _address(self, host: str, *, alone: bool) -> str:
+        """The loopback address of one of the job's instances.
+
+        Several instances have a network of their job's own, so that jobs that run at once can use the same ports.
+        """
+        if alone:
+            return "127.0.0.1"
+        job = crc32(os.fsencode(self.own_log.parent if self.own_log is not None else self.root))
+        return f"127.{1 + job % 254}.{(job // 254) % 256}.{host.rpartition('-')[2]}"
 
     def of_host(self, host: str) -> JobFolder:
         """The folder of one of the job's instances."""

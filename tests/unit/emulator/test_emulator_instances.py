@@ -6,6 +6,7 @@ Rules: developer guide, "Build your own processing container" (resourceconfig.js
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Any
 
@@ -46,7 +47,9 @@ def test_every_instance_has_its_name_its_share_and_its_output(account: Any) -> N
     for host, config in seen.items():
         assert config["current_host"] == host
         assert config["hosts"] == ["algo-1", "algo-2"]
-        assert config["addresses"] == ["127.0.0.1", "127.0.0.2"]
+        addresses = [ipaddress.ip_address(address) for address in config["addresses"]]
+        assert all(address.is_loopback for address in addresses)
+        assert int(addresses[1]) == int(addresses[0]) + 1
     assert [seen[host]["files"] for host in sorted(seen)] == [["a", "c"], ["b"]]
 
 

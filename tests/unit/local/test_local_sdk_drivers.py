@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -85,5 +87,25 @@ print("seen", *(os.environ[name] for name in names), socket.gethostbyname(os.env
     assert outcome.status is JobStatus.COMPLETED, bench.log()
     for host, log in log_paths(log_path(bench.site.jobs, "job")).items():
         (seen,) = [line for line in log.read_text().splitlines() if line.startswith("seen")]
-        address = f"127.0.0.{host[-1]}"
-        assert seen.replace(" ", "") == f'seen{host}["algo-1","algo-2"]2algo-1ml.m5.large{address}'
+        assert re.fullmatch(
+            rf'seen{host}\["algo-1","algo-2"\]2algo-1ml.m5.large127\.\d+\.\d+\.{host[-1]}', seen.replace(" ", "")
+        )
+
+
+@pytest.mark.parametrize(
+    ("driver", "module", "why"),
+    [
+        ("torchrun_driver.py", "torch", "started by torchrun (distributed=Torchrun), and torch is not installed"),
+        ("mpi_driver.py", "", "started by mpirun (distributed=MPI), which is not on this machine"),
+    ],
+)
+def test_a_distribution_that_is_not_here_is_named(
+    driver: str, module: str, why: str, bench: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if module:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    store.put("s3://bucket/job/input/sm_drivers/sm_train.sh", f"python3 {driver}\n")
+    outcome = bench.train({}, algorithm=TRAINER, channels=[channel("sm_drivers", "s3://bucket/job/input/sm_drivers")])
+    assert outcome.status is JobStatus.FAILED
+    assert why in outcome.failure_reason
