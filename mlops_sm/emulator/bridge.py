@@ -19,7 +19,7 @@ from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
 from mlops_sm.emulator.accounts import account_of, credential
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.file_parts import FilePart, raw, whole
+from mlops_sm.emulator.file_parts import FilePart, Flow, raw, whole
 from mlops_sm.emulator.moto_requests import ask_moto
 from mlops_sm.emulator.protocol import Answer, with_request_id
 from mlops_sm.emulator.refusals import refusal, unavailable
@@ -107,7 +107,7 @@ class Bridge:
             if answer is None:
                 raise RefusedError(_no_network(request.url))
             sent = with_request_id(answer)
-            body = raw(sent.body) if isinstance(sent.body, FilePart) else MockRawResponse(sent.body)
+            body = raw(sent.body) if isinstance(sent.body, FilePart | Flow) else MockRawResponse(sent.body)
             return AWSResponse(request.url, sent.status, sent.headers, body)
 
         return handle

@@ -1,7 +1,8 @@
-"""The content of a large object as moto hands it on: bytes by its type, a part of a file in truth.
+"""Contents that are not in memory: parts of files, and what comes bit by bit.
 
-moto asks a content for its length and for a slice, when a range is wanted; nothing of the file is read for that.
-Whoever sends the answer reads it block by block.
+The content of a large object as moto hands it on is bytes by its type, and a part of a file in truth. moto asks it for
+its length and for a slice, when a range is wanted; nothing of the file is read for that. Whoever sends the answer reads
+it block by block.
 """
 
 from __future__ import annotations
@@ -78,6 +79,44 @@ class FilePart(bytes):
             offset += len(block)
 
 
+class Flow(bytes):
+    """A content that comes bit by bit: bytes by its type, of which nobody knows how many there will be.
+
+    Attributes:
+        parts: They, once.
+    """
+
+    parts: Iterator[bytes]
+
+    @classmethod
+    def of(cls, parts: Iterator[bytes]) -> Self:
+        """A content that comes so."""
+        made = cls()
+        made.parts = parts
+        return made
+
+
+class RawFlow:
+    """What comes bit by bit as the body of an answer in this process."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._parts = flow.parts
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        """All of it, bit by bit."""
+        return self._parts
+
+    def read(self) -> bytes:
+        """All of it."""
+        return b"".join(self._parts)
+
+    def close(self) -> None:
+        """Nobody reads the rest."""
+        close = getattr(self._parts, "close", None)
+        if close is not None:
+            close()
+
+
 class PartReader(io.RawIOBase):
     """A part of a file as botocore reads an answer that comes over the network."""
 
@@ -107,11 +146,13 @@ class Raw(io.BufferedReader):
             yield block
 
 
-def raw(part: FilePart) -> Raw:
-    """A part of a file as the body of an answer in this process."""
-    return Raw(PartReader(part), _BLOCK)
+def raw(content: FilePart | Flow) -> Raw | RawFlow:
+    """A content as the body of an answer in this process."""
+    return RawFlow(content) if isinstance(content, Flow) else Raw(PartReader(content), _BLOCK)
 
 
 def whole(content: bytes) -> bytes:
     """A content in memory."""
+    if isinstance(content, Flow):
+        return b"".join(content.parts)
     return b"".join(content.blocks()) if isinstance(content, FilePart) else content

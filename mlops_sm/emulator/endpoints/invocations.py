@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from mlops_sm.definition.document import Json
@@ -84,6 +85,14 @@ class Answered(NamedTuple):
     variant: str
 
 
+class Streamed(NamedTuple):
+    """What an endpoint answers in parts, the first of them again, and the variant that does."""
+
+    first: Response
+    parts: Iterator[Response]
+    variant: str
+
+
 class _Watch(NamedTuple):
     scope: Scope
     invocation: Invocation
@@ -133,6 +142,41 @@ class Invocations:
                 raise model_error(scope, invocation.endpoint, error) from error
             self._observe(watch, response.status, response)
             return Answered(response, name)
+
+    def stream(self, scope: Scope, invocation: Invocation) -> Streamed:
+        """Have a request answered in parts; the first is there when this returns.
+
+        Raises:
+            AwsError: As `invoke`.
+        """
+        parts = self._parts(scope, invocation)
+        name, first = next(parts)
+        rest = (part for _, part in parts)
+        return Streamed(first, itertools.chain((first,), rest), name)
+
+    def _parts(self, scope: Scope, invocation: Invocation) -> Iterator[tuple[str, Response]]:
+        began = time.perf_counter()
+        check_size(invocation.body, MAX_PAYLOAD)
+        fleet = self._fleet(scope, invocation.endpoint)
+        with fleet.occupied():
+            name, host = self._host(scope, fleet, invocation)
+            watch = _Watch(scope, invocation, fleet, name, began, time.perf_counter())
+            said: list[Response] = []
+            try:
+                for part in host.parts(invocation.payload):
+                    said.append(part)
+                    yield name, part
+            except BusyError:
+                raise throttled() from None
+            except MisdirectedError as error:
+                raise not_valid(str(error)) from error
+            except ContainerError as error:
+                self._observe(watch, 500 if error.response is None else error.response.status, None)
+                if said:
+                    raise
+                raise model_error(scope, invocation.endpoint, error) from error
+            whole = replace(said[-1], body=b"".join(part.body for part in said))
+            self._observe(watch, 500 if whole.broken else whole.status, None if whole.broken else whole)
 
     def _observe(self, watch: _Watch, status: int, response: Response | None) -> None:
         """Keep what a request was like; what it said too, if its endpoint captures data."""

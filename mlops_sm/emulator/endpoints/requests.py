@@ -1,4 +1,4 @@
-"""Requests of SageMaker Runtime: InvokeEndpoint.
+"""Requests of SageMaker Runtime: InvokeEndpoint and its like.
 
 Source: API reference of SageMaker Runtime, whose members are headers; the body is the payload.
 """
@@ -6,19 +6,23 @@ Source: API reference of SageMaker Runtime, whose members are headers; the body 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
 from mlops_sm.checks.service import service_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
-from mlops_sm.emulator.endpoints.invocations import Invocation, Invocations
+from mlops_sm.emulator.endpoints import eventstream
+from mlops_sm.emulator.endpoints.invocations import Invocation, Invocations, Streamed
 from mlops_sm.emulator.endpoints.refusals import not_valid, refused
 from mlops_sm.emulator.errors import AwsError
+from mlops_sm.emulator.file_parts import Flow
 from mlops_sm.emulator.protocol import Answer
 from mlops_sm.emulator.store import Scope
 from mlops_sm.emulator.validation import read_request
+from mlops_sm.local.serving.host import ContainerError
+from mlops_sm.local.serving.server import TooSlowError
 
 SERVICE: Final = "sagemaker-runtime"
 _ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
@@ -39,7 +43,10 @@ class RuntimeRequests:
 
     def __call__(self, arrival: Arrival) -> Answer | None:
         """Answer a request; None for an operation that is not here."""
-        performs: dict[str, Callable[[Scope, dict[str, Json], bytes], Answer]] = {"InvokeEndpoint": self._invoke}
+        performs: dict[str, Callable[[Scope, dict[str, Json], bytes], Answer]] = {
+            "InvokeEndpoint": self._invoke,
+            "InvokeEndpointWithResponseStream": self._stream,
+        }
         perform = performs.get(arrival.operation)
         if perform is None:
             return None
@@ -61,6 +68,30 @@ class RuntimeRequests:
             **_own(answered.response.attributes),
         }
         return Answer(200, headers, answered.response.body)
+
+    def _stream(self, scope: Scope, members: dict[str, Json], body: bytes) -> Answer:
+        streamed = self._invocations.stream(scope, _invocation(members, body))
+        headers = {
+            "Content-Type": eventstream.CONTENT_TYPE,
+            "X-Amzn-SageMaker-Content-Type": streamed.first.content_type,
+            "x-Amzn-Invoked-Production-Variant": streamed.variant,
+            **_own(streamed.first.attributes),
+        }
+        return Answer(200, headers, Flow.of(_events(streamed)))
+
+
+def _events(streamed: Streamed) -> Iterator[bytes]:
+    """The parts of an answer as events; a failure on the way is the last one."""
+    try:
+        for part in streamed.parts:
+            if part.broken:
+                yield eventstream.failure("ModelStreamError", "The model failed while it answered.", "StreamBroken")
+            elif part.body:
+                yield eventstream.part(part.body)
+    except ContainerError as error:
+        slow = isinstance(error.cause, TooSlowError)
+        code = "ModelInvocationTimeExceeded" if slow else "StreamBroken"
+        yield eventstream.failure("ModelStreamError", str(error.cause), code)
 
 
 def _invocation(members: dict[str, Json], body: bytes) -> Invocation:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.blame import incomplete
 from mlops_sm.emulator.errors import AwsError
-from mlops_sm.emulator.file_parts import FilePart
+from mlops_sm.emulator.file_parts import FilePart, Flow
 from mlops_sm.emulator.moto_requests import ask_moto, aws_request
 from mlops_sm.emulator.protocol import Answer, with_request_id
 from mlops_sm.emulator.refusals import refusal, unavailable
@@ -114,7 +114,7 @@ def _send(method: str, answer: Answer, respond: Respond) -> Iterable[bytes]:
         # What GET would have sent.
         given = {name.lower(): value for name, value in answer.headers.items()}
         length = int(given.get("content-length", length))
-    if answer.status not in _WITHOUT_BODY:
+    if answer.status not in _WITHOUT_BODY and not isinstance(answer.body, Flow):
         headers.append(("Content-Length", str(length)))
     try:
         reason = HTTPStatus(answer.status).phrase
@@ -126,6 +126,9 @@ def _send(method: str, answer: Answer, respond: Respond) -> Iterable[bytes]:
 
 def _parts(content: bytes) -> Iterator[bytes]:
     """A content in parts, so that no second copy of all of it waits to be sent."""
+    if isinstance(content, Flow):
+        yield from content.parts
+        return
     if isinstance(content, FilePart):
         yield from content.blocks()
         return

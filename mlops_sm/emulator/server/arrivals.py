@@ -25,7 +25,7 @@ _UNSIGNED_TARGETS: Final[Mapping[str, str]] = {
 """Folders by the first part of X-Amz-Target, for requests that are not signed."""
 _UNSIGNED_ACTIONS: Final = frozenset({"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"})
 _KEYED_OPERATIONS: Final[Mapping[str, frozenset[str]]] = {
-    "sagemaker-runtime": frozenset({"InvokeEndpoint", "InvokeEndpointAsync"}),
+    "sagemaker-runtime": frozenset({"InvokeEndpoint", "InvokeEndpointAsync", "InvokeEndpointWithResponseStream"}),
     "sagemaker-metrics": frozenset({"BatchPutMetrics"}),
 }
 """Operations by folder whose paths could be those of objects, but hardly are."""

@@ -201,14 +201,14 @@ class Host:
             *before, last = self._chain(payload)
             if before:
                 raise MisdirectedError("An inference pipeline does not answer in parts.")
-            first = True
+            parts = self._server(last, payload.model).parts(
+                payload.body, payload.content_type, payload.accept, payload.attributes, timeout=payload.timeout
+            )
             try:
-                for part in self._server(last, payload.model).parts(
-                    payload.body, payload.content_type, payload.accept, payload.attributes, timeout=payload.timeout
-                ):
-                    if first and part.status != 200:  # noqa: PLR2004 - HTTP's OK
-                        raise ContainerError(last.name, part)
-                    first = False
+                for part in parts:
+                    if not part.ok:
+                        rest = b"".join(more.body for more in parts)
+                        raise ContainerError(last.name, replace(part, body=part.body + rest))
                     yield part
             except NoResponseError as error:
                 raise ContainerError(last.name, None, error) from error
