@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from mlops_sm.engine.status import Failed, Outcome, Stopped, Succeeded
 from mlops_sm.errors import InputError, Problem, did_you_mean
 from mlops_sm.local.handlers import HANDLERS, UNSUPPORTED, StepResult, StepRun
 from mlops_sm.local.handlers.recall import PROPERTIES
+from mlops_sm.local.user_handlers_source import function_problems
 
 _REPLACEABLE: Final = frozenset({*UNSUPPORTED, StepKind.QUALITY_CHECK, StepKind.CLARIFY_CHECK})
 """Kinds that do not run here, and those that run with an analyzer of the user's own only."""
@@ -59,6 +60,12 @@ class UserHandlers:
 
     def __contains__(self, kind: object) -> bool:
         return kind in self.table
+
+    def problems(self, kinds: Iterable[StepKind]) -> Iterator[Problem]:
+        """What keeps the functions for these kinds of steps from being called (E147)."""
+        for kind in dict.fromkeys(kinds):
+            if kind in self.table:
+                yield from function_problems(kind, self.table[kind], self.folder)
 
     def run(self, run: StepRun) -> StepResult:
         """Call the function for a step and wait for its end; a step that is asked to stop ends it."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from mlops_sm.definition.kinds import StepKind
 from mlops_sm.errors import InputError
 from mlops_sm.local.user_handlers import UserHandlers
 
@@ -60,8 +61,9 @@ def test_a_function_gets_the_arguments_and_gives_the_properties(open_with: Open,
         ),
         ("def run(arguments):\n    return [1]\n", "it returned list, not a dictionary of properties"),
         ("def run(arguments):\n    return {'a': object()}\n", "TypeError: Object of type object is not JSON"),
-        ("def other(arguments):\n    pass\n", "AttributeError: module 'stand_ins' has no attribute 'run'"),
-        ("import nowhere\n", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("def run():\n    pass\n", "TypeError: run() takes 0 positional arguments but 1 was given"),
+        ("def __getattr__(name):\n    raise AttributeError(name)\n", "AttributeError: run"),
+        ("import nowhere\nfrom nowhere import run\n", "ModuleNotFoundError: No module named 'nowhere'"),
         ("import os\ndef run(arguments):\n    os._exit(3)\n", "its process ended before the function did"),
     ],
 )
@@ -77,6 +79,39 @@ def test_what_it_printed_is_told_with_its_failure(open_with: Open) -> None:
     arn = start(account, EMR)
     account.execution_end(arn)
     assert "It printed: so far" in account.steps(arn)["Spark"]["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("def ran(arguments):\n    pass\n", 'module "stand_ins" has no function "run"'),
+        ("def run(arguments):\n  pass\n pass\n", 'module "stand_ins" is no Python'),
+    ],
+)
+def test_a_function_that_is_not_there_starts_nothing(open_with: Open, source: str, what: str) -> None:
+    account = open_with(source)
+    with pytest.raises(ClientError, match=what):
+        start(account, EMR)
+    assert account.sagemaker.list_pipeline_executions(PipelineName="p")["PipelineExecutionSummaries"] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        ("nowhere.at_all:run", 'there is no module "nowhere.at_all"'),
+        ("there.deeper:run", 'there is no module "there.deeper"'),
+        ("there:rum", 'has no function "rum"'),
+        ("there:run", None),
+        ("there:Later", None),
+        ("json:whatever", None),
+    ],
+)
+def test_functions_are_looked_for_without_running_anything(tmp_path: Path, target: str, what: str | None) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "__init__.py").write_text("from x import y as run\nLater = run\nraise SystemExit\n")
+    problems = list(UserHandlers.of({"EMR": target}, tmp_path).problems([StepKind.EMR, StepKind.EMR]))
+    assert [p.code for p in problems] == ([] if what is None else ["E147"])
+    assert all(what in p.what for p in problems if what)
 
 
 def test_stop_ends_the_function(open_with: Open, tmp_path: Path) -> None:
