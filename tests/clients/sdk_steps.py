@@ -15,6 +15,8 @@ import boto3
 
 if metadata.version("sagemaker").startswith("2."):
     from sagemaker import image_uris
+    from sagemaker.remote_function import remote
+    from sagemaker.session import Session
     from sagemaker.workflow.condition_step import ConditionStep
     from sagemaker.workflow.conditions import ConditionGreaterThanOrEqualTo
     from sagemaker.workflow.fail_step import FailStep
@@ -27,6 +29,8 @@ if metadata.version("sagemaker").startswith("2."):
     ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PIP_NO_INDEX": "1"}
 else:
     from sagemaker.core import image_uris
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.remote_function import remote
     from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo
     from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger
     from sagemaker.core.workflow.pipeline_context import PipelineSession
@@ -68,16 +72,22 @@ def break_down(evaluation: dict[str, Any]) -> None:
     raise ValueError(f"no use with {evaluation['checks'][0]['rows']} rows")
 
 
-def graph(session: PipelineSession, role: str, name: str, *, broken: bool = False, **extra: Any) -> Pipeline:
-    """Split, fit, score; then publish, or fail. Or one step that raises."""
-    settings = {
-        "image_uri": image_uris.retrieve(
-            "sklearn", region=session.boto_region_name, version="1.2-1", instance_type="ml.m5.large"
-        ),
+def settings_of(session: Session, role: str) -> dict[str, Any]:
+    """What every function is given to run with."""
+    image = image_uris.retrieve(
+        "sklearn", region=session.boto_region_name, version="1.2-1", instance_type="ml.m5.large"
+    )
+    return {
+        "image_uri": image,
         "instance_type": "ml.m5.large",
         "role": role,
         "environment_variables": ENVIRONMENT,
     }
+
+
+def graph(session: PipelineSession, role: str, name: str, *, broken: bool = False, **extra: Any) -> Pipeline:
+    """Split, fit, score; then publish, or fail. Or one step that raises."""
+    settings = settings_of(session, role)
     if broken:
         failing = step(break_down, name="Break", **settings)({"checks": [{"rows": 2}]})
         return Pipeline(name=name, steps=[failing], sagemaker_session=session)
@@ -118,12 +128,16 @@ def main(role: str, bucket: str, scratch: Path) -> int:
     pipeline = graph(session, role, "functions", dependencies=str(scratch / "requirements.txt"))
     pipeline.upsert(role_arn=role)
     execution = pipeline.start()
-    found = {"succeeded": outcome(execution)}
+    found: dict[str, Any] = {"succeeded": outcome(execution)}
     found["succeeded"]["result"] = execution.result("Publish")
     failing = graph(session, role, "functions-broken", broken=True)
     failing.upsert(role_arn=role)
     execution = failing.start()
     found["broken"] = outcome(execution)
+    plain = Session(boto_session=boto3.Session(), default_bucket=bucket, sagemaker_config=NO_TELEMETRY)
+    found["remote"] = remote(score, sagemaker_session=plain, **settings_of(plain, role))(
+        {"mean": 1.0, "values": frozenset()}, [2, 4]
+    )
     found["overridden"] = outcome(pipeline.start(parameters={"Count": 6, "Factor": 2.4}))
     sys.stdout.write("\n" + json.dumps(found) + "\n")
     return 0

@@ -210,6 +210,7 @@ FUNCTIONS = {
         "steps": {"Break": "Failed"},
         "reasons": {"Break": "AlgorithmError: ValueError('no use with 2 rows'), exit code: 1"},
     },
+    "remote": {"error": 2.0, "checks": [{"rows": 2}]},
 }
 """How the pipelines of clients/sdk_steps.py end, whatever version of the SDK runs it."""
 

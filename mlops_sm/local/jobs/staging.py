@@ -10,12 +10,13 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.images import Image
 from mlops_sm.local.isolation.layer import ML, SCRATCH
-from mlops_sm.local.jobs import remote_function
+from mlops_sm.local.jobs import distribution, remote_function
 from mlops_sm.local.jobs.attend import Command
 from mlops_sm.local.jobs.channels import Channel, Inputs
 from mlops_sm.local.jobs.channels.channel import DATA, s3_source
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.layout import Layout
+from mlops_sm.local.jobs.packages import install
 from mlops_sm.local.jobs.running import JobRun
 from mlops_sm.local.jobs.script_mode import CODE, ScriptMode
 from mlops_sm.local.jobs.transfer import restore
@@ -84,6 +85,9 @@ class Staging:
             restore(self.run.site.store, uri, path)
         if self.script is not None:
             self.script.stage(folder, self.run.site.store)
+            install(folder.ml / "code" / "requirements.txt", folder, self.run.site)
+        if self.image.warm:
+            distribution.require(folder)
         return inputs
 
     def checkpoints(self, folder: JobFolder) -> list[tuple[Path, str]]:
