@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from mlops_sm.local.isolation.layer import Ended, Launch, Process
 from mlops_sm.local.jobs.channels import Inputs
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
+from mlops_sm.local.jobs.packages import has_packages, with_packages
 from mlops_sm.local.site import Site
 
 _CHUNK: Final = 64 * 1024
@@ -29,6 +31,7 @@ _LOOK_AROUND: Final = 0.1
 """Seconds between looks at the stop event; the job's own end and output are noticed at once."""
 _DRAIN: Final = 5.0
 """Seconds to wait for the rest of the output of a process that has ended; it is there unless the machine is stuck."""
+_KILLED: Final = 128 + signal.SIGKILL
 MAX_RUNTIME: Final = 86_400
 """Seconds a job may run when the request does not say; the service's default."""
 
@@ -90,21 +93,45 @@ class Command:
     fault: JobFault | None = None
 
 
-def run_command(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanner: MetricScanner) -> Ending:
+def run_command(
+    command: Command,
+    folder: JobFolder,
+    site: Site,
+    *,
+    stop: Asked,
+    scanner: MetricScanner,
+    interrupted: Callable[[], None] = lambda: None,
+) -> Ending:
     """Run a command to its end, whatever ends it.
+
+    Args:
+        command: What to run.
+        folder: Where.
+        site: The machinery.
+        stop: Asked again and again whether to end it.
+        scanner: Reads its log.
+        interrupted: Called when its instance is about to be taken away, as are the job's others.
 
     Raises:
         JobFailureError: It could not be started, because this machine gives no job its own /opt/ml, or its data could
             not be given to it while it ran.
     """
     with command.inputs or nullcontext():
-        ending = _run(command, folder, site, stop=stop, scanner=scanner)
+        ending = _run(command, folder, site, stop=stop, scanner=scanner, interrupted=interrupted)
     if command.inputs is not None:
         command.inputs.check()
     return ending
 
 
-def _run(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanner: MetricScanner) -> Ending:
+def _run(
+    command: Command,
+    folder: JobFolder,
+    site: Site,
+    *,
+    stop: Asked,
+    scanner: MetricScanner,
+    interrupted: Callable[[], None],
+) -> Ending:
     output, log_end = os.pipe()
     try:
         try:
@@ -113,7 +140,7 @@ def _run(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanne
                 ml=folder.ml,
                 scratch=folder.scratch,
                 hosts=folder.hosts,
-                environment=command.environment,
+                environment=with_packages(command.environment, folder),
                 cwd=command.cwd,
                 network=command.network,
                 read_only=command.inputs.read_only if command.inputs is not None else (),
@@ -121,12 +148,13 @@ def _run(command: Command, folder: JobFolder, site: Site, *, stop: Asked, scanne
                 log=log_end,
             )
             started = site.clock()
-            process = start_process(launch, site, warm=command.warm)
+            process = start_process(launch, site, warm=command.warm and not has_packages(folder))
         finally:
             os.close(log_end)
         attendance = _Attendance(
             process, output, folder, scanner, stop=stop, grace_seconds=site.grace_seconds, fault=command.fault
         )
+        attendance.interrupted = interrupted
         try:
             ended = attendance.until_end(time.monotonic() + command.max_runtime_in_seconds)
         finally:
@@ -172,6 +200,8 @@ class _Attendance:
         self._grace = grace_seconds
         self._fault = fault
         self._lines = 0
+        self._killed = False
+        self.interrupted: Callable[[], None] = lambda: None
         self._kill_at: float | None = None
         self.cause = Cause.EXITED
 
@@ -192,8 +222,10 @@ class _Attendance:
                 if ended is None:
                     self._look_around(deadline)
             self._drain(log)
+            # What ended by itself just before is treated as if the fault had been quicker: tests can count on it.
+            self._strike()
         self._scanner.finish()
-        return ended
+        return ended._replace(code=_KILLED) if self._killed and not ended.lost else ended
 
     def _strike(self) -> None:
         """Let the fault happen once the log is long enough."""
@@ -203,9 +235,11 @@ class _Attendance:
         self._fault = None
         if fault.kind is FaultKind.SPOT_INTERRUPTION:
             self._end(Cause.INTERRUPTED, time.monotonic() + self._grace)
+            self.interrupted()
             return
         if fault.kind is FaultKind.INTERNAL_ERROR:
             self.cause = Cause.BROKEN
+        self._killed = True
         self._process.kill()
 
     def _look_around(self, deadline: float) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from mlops_sm.local.jobs.attend import Asked, Cause, Command, Ending, run_command
 from mlops_sm.local.jobs.folder import JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.site import Site
+
+_GONE: Final = frozenset({Cause.INTERRUPTED, Cause.BROKEN, Cause.LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,8 @@ class ClusterEnding:
     """The end of all instances.
 
     Attributes:
-        ending: What decides about the job: the first end that was not good, or the last good one.
+        ending: What decides about the job: that of an instance that was lost, the first end that was not good, or the
+            last good one.
         folder: Of the instance that ended so.
     """
 
@@ -85,7 +89,9 @@ class _Cluster:
             thread.join()
         if self._errors:
             raise self._errors[0]
-        bad = [end for end in self._ends if not _is_good(end.ending)]
+        # An instance that was taken away or lost may have been noticed by another one first.
+        bad = [end for end in self._ends if end.ending.cause in _GONE]
+        bad += [end for end in self._ends if not _is_good(end.ending)]
         decides = bad[0] if bad else self._ends[-1]
         started = min(end.ending.started for end in self._ends)
         ended = max(end.ending.ended for end in self._ends)
@@ -99,6 +105,7 @@ class _Cluster:
                 self._site,
                 stop=self,
                 scanner=instance.scanner,
+                interrupted=self._over.set,
             )
         except Exception as error:
             self._over.set()
