@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from mlops_sm.definition.document import Json, Step
+from mlops_sm.definition.document import Json, RetryPolicy, Step
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.emulator.step_cache import KEY
 from mlops_sm.emulator.store import Store
@@ -209,6 +210,8 @@ class RecordingControl:
 def run_step(run: StepRun, record: StepRecord, handlers: UserHandlers, clock: Callable[[], datetime]) -> StepResult:
     """Run a step's handler until an attempt succeeds or no retry policy asks for another; the record is kept.
 
+    Each policy counts the retries that it asked for itself: what one fault has used up is no other's.
+
     Args:
         run: The step.
         record: Its record.
@@ -217,15 +220,14 @@ def run_step(run: StepRun, record: StepRecord, handlers: UserHandlers, clock: Ca
     """
     handle = handlers.run if run.step.kind in handlers else HANDLERS[run.step.kind]
     began = clock()
-    attempt = 1
+    retries: Counter[RetryPolicy | None] = Counter()
     while True:
         result = handle(run)
-        delay = _delay(run.step, result.outcome, attempt, (clock() - began).total_seconds())
+        delay = _delay(run.step, result.outcome, retries, (clock() - began).total_seconds())
         if delay is None:
             return result
         if _stopped_while(delay, run.stop, clock):
             return StepResult(outcome=Stopped(), metadata=result.metadata)
-        attempt += 1
         record.try_again()
 
 
@@ -238,10 +240,12 @@ def _stopped_while(seconds: float, stop: StopSignal, clock: Callable[[], datetim
     return stop.is_set()
 
 
-def _delay(step: Step, outcome: Outcome, attempt: int, elapsed: float) -> float | None:
+def _delay(step: Step, outcome: Outcome, retries: Counter[RetryPolicy | None], elapsed: float) -> float | None:
     if not isinstance(outcome, Failed):
         return None
     fault = next((fault for start, fault in _FAULTS if outcome.reason.startswith(start)), None)
     if fault is None:
         return None
-    return retry_delay(step.retry_policies, fault, kind=step.kind, attempt=attempt, elapsed_seconds=elapsed)
+    policy = next((policy for policy in step.retry_policies if fault in policy.exception_types), None)
+    retries[policy] += 1
+    return retry_delay(step.retry_policies, fault, kind=step.kind, attempt=retries[policy], elapsed_seconds=elapsed)

@@ -103,6 +103,18 @@ def test_attempts_have_an_end(store: Store) -> None:
     assert written["FailureReason"] == "ClientError: ResourceLimitExceeded: too many"
 
 
+def test_each_policy_counts_its_own_retries(store: Store) -> None:
+    faults = ["ThrottlingException", "ResourceLimitExceeded", "ResourceLimitExceeded"]
+    policies = [
+        RetryPolicy(exception_types=(fault,), interval_seconds=0, max_attempts=count)
+        for fault, count in ((Fault.THROTTLING, 1), (Fault.RESOURCE_LIMIT, 2))
+    ]
+    control = Control(*(ServiceError(code, "later") for code in faults))
+    result, written = run(store, control, *policies)
+    assert isinstance(result.outcome, Succeeded)
+    assert written["AttemptCount"] == 4
+
+
 def test_a_wrong_request_is_not_tried_again(store: Store) -> None:
     control = Control(ServiceError("ValidationException", "wrong"))
     policy = RetryPolicy(exception_types=tuple(Fault), interval_seconds=0, max_attempts=5)

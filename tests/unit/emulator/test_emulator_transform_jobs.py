@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from mlops_sm.emulator.faults import Fault
+from mlops_sm.local.faults import FaultKind
 from mlops_sm.local.warm import WarmWorkers
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -672,3 +674,16 @@ def test_a_program_of_the_images_own_serves_and_says_what_it_wants(
     batch.run("asked", ModelName="own", BatchStrategy="MultiRecord", MaxPayloadInMB=1)
     assert batch.out("a.csv.out") == "> 1\n2\n3\n"
     assert "MaxConcurrentTransforms=3, MaxPayloadInMB=1, BatchStrategy=MULTI_RECORD" in batch.log("asked")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(FaultKind.CAPACITY, "CapacityError: "), (FaultKind.INTERNAL_ERROR, "InternalServerError: We encountered an")],
+)
+def test_instances_that_are_not_there_fail_the_job(batch: Batch, kind: FaultKind, reason: str) -> None:
+    batch.account.put("in/a.csv", "1,2\n")
+    batch.account.local.faults.plant(Fault(kind=kind, name="job"))
+    described = batch.run()
+    assert described["TransformJobStatus"] == "Failed"
+    assert described["FailureReason"].startswith(reason)
+    assert batch.keys() == []
