@@ -47,16 +47,19 @@ def hosted(account: Any) -> Hosted:
 
 
 @pytest.fixture(params=["in this process", "over HTTP"])
-def runtime(request: pytest.FixtureRequest, hosted: Hosted) -> Any:
+def runtime(request: pytest.FixtureRequest, hosted: Hosted) -> Iterator[Any]:
     if request.param == "in this process":
-        return hosted.runtime
-    return boto3.client(
+        yield hosted.runtime
+        return
+    client = boto3.client(
         "sagemaker-runtime",
         endpoint_url=hosted.account.local.endpoint_url,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",  # noqa: S106 - opens nothing
     )
+    yield client
+    client.close()
 
 
 def ask(runtime: Any, body: str) -> tuple[dict[str, Any], Iterator[bytes]]:
@@ -83,9 +86,10 @@ def test_a_model_that_fails_before_its_first_part(runtime: Any) -> None:
 
 
 def test_a_model_that_fails_on_the_way(runtime: Any) -> None:
-    _, parts = ask(runtime, "breaks")
+    answer, parts = ask(runtime, "breaks")
     assert next(parts) == b"one "
     with pytest.raises(EventStreamError) as failed:
         next(parts)
     assert failed.value.response["Error"]["Code"] == "ModelStreamError"
     assert failed.value.response["Error"]["Message"] == "The model failed while it answered."
+    answer["Body"].close()
