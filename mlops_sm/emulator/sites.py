@@ -63,6 +63,7 @@ class Sites:
                     account_id=scope.account,
                     region=scope.region,
                     endpoint=self.endpoint,
+                    packages=self.state / "packages",
                 )
             site = self._sites[scope]
         return replace(site, faults=self.faults.of_job(*names)) if names else site

@@ -73,6 +73,7 @@ class Site:
         endpoint: Says where a job's own AWS calls go; None leaves jobs without endpoint and credentials.
         grace_seconds: Between SIGTERM and SIGKILL; 120 is SageMaker's.
         keep: Keep a job's /opt/ml after its end.
+        packages: Folder for the packages that jobs ask for; one in `jobs` by default.
         faults: What is to go wrong with the jobs that run here.
     """
 
@@ -87,7 +88,13 @@ class Site:
     endpoint: Callable[[], str] | None = None
     grace_seconds: float = 120.0
     keep: bool = False
+    packages: Path | None = None
     faults: JobFaults = NO_FAULTS
+
+    @property
+    def package_folder(self) -> Path:
+        """Where the packages are kept that jobs ask for; no job has this name."""
+        return self.packages or self.jobs / ".packages"
 
     def endpoint_url(self, *, network: bool) -> str | None:
         """Where the AWS calls of a job go; None when it has no network to make any."""

@@ -20,6 +20,7 @@ from mlops_sm.local.jobs.layout import instance_count
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
 from mlops_sm.local.jobs.running import JobRun, failure_of
+from mlops_sm.local.jobs.sdk_requirements import install_for_sdk
 from mlops_sm.local.jobs.transfer import upload
 from mlops_sm.local.site import Site
 
@@ -72,6 +73,7 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
             here.furnish(hosts)
         (here.ml / "output").mkdir()
         inputs.append(_inputs(request, run, here, (index, len(hosts))))
+        install_for_sdk(here, site)
         for output in outputs:
             _local(output["S3Output"], here).mkdir(parents=True, exist_ok=True)
         here.write_json(

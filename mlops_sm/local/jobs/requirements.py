@@ -1,4 +1,4 @@
-"""Whether a requirements.txt is satisfied by what is installed. Nothing is ever installed."""
+"""Whether a requirements.txt is satisfied by what is installed, without asking pip."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import importlib.metadata
 import re
 from pathlib import Path
 from typing import Final
-
-from mlops_sm.local.jobs.folder import JobFailureError
 
 _LINE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;]*)")
 _SPECIFIER: Final = re.compile(r"(~=|==|!=|<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)*(?:\.\*)?)")
@@ -21,25 +19,6 @@ def unsatisfied(requirements: Path) -> list[str]:
         if line and not line.startswith("#") and (why := _why_not(line)):
             found.append(f'"{line}" ({why})')
     return found
-
-
-def require(code: Path, what: str = "requirements.txt") -> None:
-    """Refuse a script whose requirements are not met.
-
-    Args:
-        code: The script's folder.
-        what: How the failure names its requirements.txt.
-
-    Raises:
-        JobFailureError: Packages are missing.
-    """
-    requirements = code / "requirements.txt"
-    missing = unsatisfied(requirements) if requirements.is_file() else []
-    if missing:
-        raise JobFailureError(
-            f"ClientError: {what} asks for packages that are not installed here, and jobs on this machine install "
-            f"nothing: {', '.join(missing)}. Install them into the Python that runs mlops-sm."
-        )
 
 
 def _why_not(line: str) -> str:

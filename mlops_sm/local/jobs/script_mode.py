@@ -18,7 +18,6 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.isolation.layer import ML
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.folder import HOST, JobFailureError, JobFolder
-from mlops_sm.local.jobs.requirements import require
 from mlops_sm.local.jobs.transfer import fetch_object
 from mlops_sm.local.site import ObjectStore
 
@@ -78,7 +77,7 @@ class ScriptMode:
         """Put the source at /opt/ml/code.
 
         Raises:
-            JobFailureError: It is not there, not a safe archive, or needs packages that are not installed.
+            JobFailureError: It is not there, not a safe archive, or would be installed as a package.
         """
         code = folder.ml / "code"
         code.mkdir(exist_ok=True)
@@ -89,7 +88,6 @@ class ScriptMode:
                 "ClientError: the source holds a setup.py, so AWS's image would install it as a package, which is not "
                 "done on this machine. Remove setup.py to run the program as a script."
             )
-        require(code)
 
     def argv(self) -> tuple[str, ...]:
         """The command, run in /opt/ml/code."""

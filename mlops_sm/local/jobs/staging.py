@@ -19,6 +19,7 @@ from mlops_sm.local.jobs.layout import Layout
 from mlops_sm.local.jobs.packages import install
 from mlops_sm.local.jobs.running import JobRun
 from mlops_sm.local.jobs.script_mode import CODE, ScriptMode
+from mlops_sm.local.jobs.sdk_requirements import install_for_sdk
 from mlops_sm.local.jobs.transfer import restore
 from mlops_sm.local.site import Site
 
@@ -78,6 +79,7 @@ class Staging:
             share = self.layout.share(s3_source(channel), host)
             if share is not None:
                 inputs.add(Channel.of_training(channel, self._mode, share))
+        install_for_sdk(folder, self.run.site)
         folder.write_json("input/config/inputdataconfig.json", self._input_data_config(host))
         folder.write_json("input/config/hyperparameters.json", self.request.get("HyperParameters") or {})
         folder.write_json("input/config/resourceconfig.json", self.layout.resource_config(host))

@@ -12,7 +12,6 @@ from mlops_sm.definition.document import Json
 from mlops_sm.local.isolation.layer import ML
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
-from mlops_sm.local.jobs.requirements import require
 from mlops_sm.local.jobs.script_mode import CODE, fetch_source
 from mlops_sm.local.jobs.transfer import fetch_object, restore
 from mlops_sm.local.site import ObjectStore
@@ -65,7 +64,7 @@ class ServedModel:
             program: The image's own ``serve``, which needs no script.
 
         Raises:
-            JobFailureError: They are not there, not a safe archive, or need packages that are not installed.
+            JobFailureError: They are not there, or not a safe archive.
         """
         model = folder.ml / "model"
         model.mkdir()
@@ -73,9 +72,7 @@ class ServedModel:
             _unpack(self.source, model, folder, store)
         if program is not None:
             return Script(_CODE, "")
-        script = self._script(folder, store)
-        require(folder.inside(script.folder), "the model's requirements.txt")
-        return script
+        return self._script(folder, store)
 
     def _script(self, folder: JobFolder, store: ObjectStore) -> Script:
         submitted = self.environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "")

@@ -20,6 +20,7 @@ from mlops_sm.local import interpreter
 from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
 from mlops_sm.local.jobs.attend import start_process
 from mlops_sm.local.jobs.folder import JobFolder, last_line
+from mlops_sm.local.jobs.packages import has_packages, with_packages
 from mlops_sm.local.serving.connection import Response, ServerProcess, listen
 from mlops_sm.local.serving.model import MODEL, Script, copy_programs
 from mlops_sm.local.site import Site
@@ -99,13 +100,13 @@ class Server:
                     ml=self.folder.ml,
                     scratch=self.folder.scratch,
                     hosts=self.folder.hosts,
-                    environment=environment,
+                    environment=with_packages(environment, self.folder),
                     network=network and program is None,
                     log=log.fileno(),
                     read_only=(MODEL,),
                     overlaid=interpreter.own().changeable(self.folder.root),
                 )
-                running.attend(start_process(launch, self.site, warm=warm))
+                running.attend(start_process(launch, self.site, warm=warm and not has_packages(self.folder)))
             deadline = time.monotonic() + self.startup_seconds
             while not running.is_healthy(_LOOK_AROUND):
                 if running.ended or is_stopped() or time.monotonic() > deadline:

@@ -10,6 +10,7 @@ from typing import Final
 
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
+from mlops_sm.local.jobs.packages import install
 from mlops_sm.local.serving.model import ServedModel
 from mlops_sm.local.serving.server import Running, Server
 from mlops_sm.local.site import Site
@@ -69,6 +70,8 @@ def start_container(
     if image.programs is not None and program is None:
         raise JobFailureError(f"ClientError: image {model.image} cannot serve: {image.programs} has no serve")
     script = model.stage(folder, site.store, program=program)
+    if program is None:
+        install(folder.inside(script.folder) / "requirements.txt", folder, site, what="the model's requirements.txt")
     environment = job_environment(
         {**settings.variables, **model.environment, **settings.overrides},
         region=site.region,
