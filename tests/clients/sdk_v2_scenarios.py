@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import boto3
 from sagemaker import PipelineModel
 from sagemaker.inputs import CreateModelInput, TrainingInput, TransformInput
+from sagemaker.lambda_helper import Lambda
 from sagemaker.model import Model
 from sagemaker.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.parameter import ContinuousParameter
@@ -28,6 +29,7 @@ from sagemaker.workflow.conditions import ConditionLessThanOrEqualTo
 from sagemaker.workflow.execution_variables import ExecutionVariables
 from sagemaker.workflow.fail_step import FailStep
 from sagemaker.workflow.functions import Join, JsonGet
+from sagemaker.workflow.lambda_step import LambdaOutput, LambdaOutputTypeEnum, LambdaStep
 from sagemaker.workflow.model_step import ModelStep
 from sagemaker.workflow.parallelism_config import ParallelismConfiguration
 from sagemaker.workflow.parameters import ParameterFloat, ParameterInteger, ParameterString
@@ -75,6 +77,10 @@ FILES = {
         slope = float(pathlib.Path("/tmp/model/slope.txt").read_text())
         report = {"regression": {"mse": {"value": (slope - 2) ** 2}}, "rows": [1, 2]}
         pathlib.Path("/opt/ml/processing/out/report.json").write_text(json.dumps(report))
+    """,
+    "grade.py": """
+        def handler(event, context):
+            return {"statusCode": 200, "grade": "best" if event["model"].endswith("model.tar.gz") else "none"}
     """,
     "source/train.py": """
         import argparse, os, pathlib
@@ -356,7 +362,7 @@ def collections(place: Place) -> dict[str, Any]:
 
 
 def tuning(place: Place) -> dict[str, Any]:
-    """A search, its best model through a processing job, and a callback that somebody answers."""
+    """A search, its best model through a processing job and a function, and a callback that somebody answers."""
     tuner = HyperparameterTuner(
         place.sklearn(),
         objective_metric_name="mse",
@@ -377,15 +383,28 @@ def tuning(place: Place) -> dict[str, Any]:
             outputs=[place.out("tuned")],
         ),
     )
+    grade = LambdaStep(
+        name="Grade",
+        lambda_func=Lambda(
+            function_name="v2-grade",
+            execution_role_arn=place.role,
+            script=str(place.scratch / "grade.py"),
+            handler="grade.handler",
+            runtime="python3.12",
+            session=place.session,
+        ),
+        inputs={"model": best},
+        outputs=[LambdaOutput(output_name="grade", output_type=LambdaOutputTypeEnum.String)],
+    )
     queue = boto3.client("sqs").create_queue(QueueName="v2-questions")["QueueUrl"]
     ask = CallbackStep(
         name="Ask",
         sqs_queue_url=queue,
-        inputs={"model": best},
+        inputs={"model": best, "grade": grade.properties.Outputs["grade"]},
         outputs=[CallbackOutput(output_name="answer", output_type=CallbackOutputTypeEnum.String)],
         depends_on=[evaluate],
     )
-    pipeline = Pipeline(name="v2-tuning", steps=[tune, evaluate, ask], sagemaker_session=place.session)
+    pipeline = Pipeline(name="v2-tuning", steps=[tune, evaluate, grade, ask], sagemaker_session=place.session)
     pipeline.upsert(role_arn=place.role)
     execution = pipeline.start()
     (message,) = boto3.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=20).get("Messages") or receive(
@@ -403,6 +422,7 @@ def tuning(place: Place) -> dict[str, Any]:
     report = json.loads(place.text("tuned/report.json"))
     value = best_job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
     return found | {
+        "grade": question["arguments"]["grade"],
         "asked_for_the_best": best_job["TrainingJobName"] in question["arguments"]["model"],
         "evaluated_the_best": abs(report["regression"]["mse"]["value"] - value) < 1e-6,
     }

@@ -295,7 +295,8 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "tuning": {
         "status": "Succeeded",
-        "steps": steps(Tune="", Evaluate="", Ask=""),
+        "steps": steps(Tune="", Evaluate="", Grade="", Ask=""),
+        "grade": "best",
         "asked_for_the_best": True,
         "evaluated_the_best": True,
     },
