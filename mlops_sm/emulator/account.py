@@ -100,6 +100,7 @@ class LocalAccount:
         faults: Faults,
         endpoint: Endpoint,
         work: EventWork,
+        endpoints: EndpointWork,
     ) -> None:
         """Use `open`."""
         self.state = state
@@ -110,6 +111,7 @@ class LocalAccount:
         self._storage = storage
         self._endpoint = endpoint
         self._work = work
+        self._endpoints = endpoints
         self._end: Callable[[], None] | None = end
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
@@ -185,7 +187,7 @@ class LocalAccount:
                 endpoint=endpoint.serve,
                 faults=faults,
             )
-            front, work, timing, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
+            front, work, timing, endpoints, end_work = _control_plane(store, sites, new_id, parallel_jobs, patience)
             bridge = Bridge(account_id, front)
             bridge.enter()
             closing.callback(bridge.leave)
@@ -198,6 +200,7 @@ class LocalAccount:
             closing.callback(end_work)
             work.begin()
             timing.begin()
+            endpoints.begin()
             return cls(
                 state,
                 scope,
@@ -208,6 +211,7 @@ class LocalAccount:
                 faults=faults,
                 endpoint=endpoint,
                 work=work,
+                endpoints=endpoints,
             )
         except BaseException:
             closing.close()
@@ -236,12 +240,15 @@ class LocalAccount:
     def settle(self, patience: float = 60.0) -> bool:
         """Wait until every event, notification and asynchronous call that is due was delivered, functions included.
 
+        Endpoints have then done what was asked of them, and what was observed of them is written down.
+
         Args:
             patience: At most so many seconds.
 
         Returns:
             Whether nothing is left that is due now.
         """
+        self._endpoints.settle()
         return self._work.deliveries.settle(patience)
 
     def session(self, region: str | None = None) -> boto3.Session:
@@ -330,7 +337,7 @@ def _iam(arrival: Arrival, region: str) -> Answer | None:
 
 def _control_plane(
     store: Store, sites: Sites, new_id: Callable[[int], str], parallel_jobs: int, patience: float
-) -> tuple[AccountFront, EventWork, TimeWork, Callable[[], None]]:
+) -> tuple[AccountFront, EventWork, TimeWork, EndpointWork, Callable[[], None]]:
     """SageMaker over a store, what it sets off, and what ends its work."""
     store.listen(LineageRecorder(store))
     work = EventWork(
@@ -413,4 +420,4 @@ def _control_plane(
         # A job on its way when the first close came may have started a launcher of its own.
         sites.isolation.close()
 
-    return front, work, timing, end_work
+    return front, work, timing, endpoints, end_work

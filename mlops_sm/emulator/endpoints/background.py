@@ -53,7 +53,7 @@ class Background:
         thread.start()
 
     def close(self) -> None:
-        """Let every thread come to its end."""
+        """Let every thread come to its end; what has not begun by then never does."""
         self._closing.set()
         self.moments.close()
         with self._lock:

@@ -44,6 +44,10 @@ class Fleet:
         self._folder = folder
         self._site = site
         self.hosts = {variant.name: Host(variant, folder(variant.name), site) for variant in snapshot.hosted()}
+        self.shadow_weights = {
+            variant["VariantName"]: float(variant.get("InitialVariantWeight", 1.0))
+            for variant in snapshot.variants(SHADOW)
+        }
         self.shadows = [Host(variant, folder(variant.name), site) for variant in snapshot.hosted(SHADOW)]
         self._changed = threading.Condition()
         self._requests = 0

@@ -16,6 +16,7 @@ from mlops_sm.emulator.endpoints.hosting import Hosting
 from mlops_sm.emulator.endpoints.measures import Dimensions, Measured
 from mlops_sm.emulator.endpoints.observation import Observation
 from mlops_sm.emulator.endpoints.refusals import model_error, not_found, not_valid
+from mlops_sm.emulator.endpoints.shadows import Shadows
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.store import Scope
 from mlops_sm.local.serving.connection import Response
@@ -110,12 +111,14 @@ class Invocations:
         hosting: The endpoints.
         components: The inference components.
         observation: Keeps what requests were like.
+        shadows: Copies requests.
     """
 
-    def __init__(self, hosting: Hosting, components: Components, observation: Observation) -> None:
+    def __init__(self, hosting: Hosting, components: Components, observation: Observation, shadows: Shadows) -> None:
         self._hosting = hosting
         self._components = components
         self._observation = observation
+        self._shadows = shadows
 
     def invoke(self, scope: Scope, invocation: Invocation) -> Answered:
         """Have a request answered.
@@ -123,9 +126,35 @@ class Invocations:
         Raises:
             AwsError: ValidationError, ModelError, ThrottlingException or ServiceUnavailable.
         """
-        began = time.perf_counter()
         check_size(invocation.body, MAX_PAYLOAD)
+        return self.perform(scope, invocation, asynchronous=False)
+
+    def config(self, scope: Scope, endpoint: str) -> Mapping[str, Json] | None:
+        """The AsyncInferenceConfig of an endpoint in service; None of one without.
+
+        Raises:
+            AwsError: ValidationError, there is no such endpoint.
+        """
+        return self._fleet(scope, endpoint).snapshot.asynchronous
+
+    def perform(self, scope: Scope, invocation: Invocation, *, asynchronous: bool = True) -> Answered:
+        """Have a request answered, whatever its size.
+
+        Args:
+            scope: Whose endpoint.
+            invocation: The request.
+            asynchronous: Whether it comes from the endpoint's queue.
+
+        Raises:
+            AwsError: As `invoke`.
+        """
+        began = time.perf_counter()
         fleet = self._fleet(scope, invocation.endpoint)
+        if not asynchronous and fleet.snapshot.asynchronous is not None:
+            raise not_valid(
+                f"Endpoint {invocation.endpoint} of account {scope.account} is an asynchronous endpoint: it is invoked "
+                "with InvokeEndpointAsync."
+            )
         with fleet.occupied():
             name, host = self._host(scope, fleet, invocation)
             if host.variant.limit is not None:
@@ -141,7 +170,22 @@ class Invocations:
                 self._observe(watch, 500 if error.response is None else error.response.status, None)
                 raise model_error(scope, invocation.endpoint, error) from error
             self._observe(watch, response.status, response)
+            if fleet.shadows:
+                self._shadows.copy(fleet, fleet.weights[name], lambda shadow: self._copy(watch, shadow))
             return Answered(response, name)
+
+    def _copy(self, watch: _Watch, shadow: Host) -> None:
+        """Have a shadow variant answer a request too; nobody is told what it says."""
+        began = time.perf_counter()
+        watch = watch._replace(variant=shadow.variant.name, began=began, asked=began)
+        try:
+            response = shadow.invoke(watch.invocation.payload)
+        except (BusyError, MisdirectedError):
+            return
+        except ContainerError as error:
+            self._observe(watch, 500 if error.response is None else error.response.status, None)
+            return
+        self._observe(watch, response.status, response)
 
     def stream(self, scope: Scope, invocation: Invocation) -> Streamed:
         """Have a request answered in parts; the first is there when this returns.

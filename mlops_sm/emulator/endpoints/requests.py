@@ -5,6 +5,7 @@ Source: API reference of SageMaker Runtime, whose members are headers; the body 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -14,6 +15,7 @@ from mlops_sm.checks.service import service_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.endpoints import eventstream
+from mlops_sm.emulator.endpoints.asynchronous import Asynchronous
 from mlops_sm.emulator.endpoints.invocations import Invocation, Invocations, Streamed
 from mlops_sm.emulator.endpoints.refusals import not_valid, refused
 from mlops_sm.emulator.errors import AwsError
@@ -34,17 +36,20 @@ class RuntimeRequests:
 
     Args:
         invocations: Performs them.
+        asynchronous: Takes those that nobody waits for.
         region: Of requests that are not signed.
     """
 
-    def __init__(self, invocations: Invocations, region: str) -> None:
+    def __init__(self, invocations: Invocations, asynchronous: Asynchronous, region: str) -> None:
         self._invocations = invocations
+        self._asynchronous = asynchronous
         self._region = region
 
     def __call__(self, arrival: Arrival) -> Answer | None:
         """Answer a request; None for an operation that is not here."""
         performs: dict[str, Callable[[Scope, dict[str, Json], bytes], Answer]] = {
             "InvokeEndpoint": self._invoke,
+            "InvokeEndpointAsync": self._later,
             "InvokeEndpointWithResponseStream": self._stream,
         }
         perform = performs.get(arrival.operation)
@@ -68,6 +73,13 @@ class RuntimeRequests:
             **_own(answered.response.attributes),
         }
         return Answer(200, headers, answered.response.body)
+
+    def _later(self, scope: Scope, members: dict[str, Json], body: bytes) -> Answer:
+        waiting = self._asynchronous.accept(scope, members, body)
+        places = {"OutputLocation": waiting.output, "FailureLocation": waiting.failure}
+        headers = {f"X-Amzn-SageMaker-{name}": place for name, place in places.items() if place}
+        content = json.dumps({"InferenceId": waiting.id}).encode()
+        return Answer(202, {"Content-Type": "application/json", **headers}, content)
 
     def _stream(self, scope: Scope, members: dict[str, Json], body: bytes) -> Answer:
         streamed = self._invocations.stream(scope, _invocation(members, body))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from mlops_sm.emulator.clients import Clients
+from mlops_sm.emulator.endpoints.asynchronous import Asynchronous
 from mlops_sm.emulator.endpoints.background import Background
 from mlops_sm.emulator.endpoints.capture import Captures
 from mlops_sm.emulator.endpoints.components import Components
@@ -15,6 +16,7 @@ from mlops_sm.emulator.endpoints.measures import Measures
 from mlops_sm.emulator.endpoints.observation import Observation
 from mlops_sm.emulator.endpoints.recovery import close_abandoned
 from mlops_sm.emulator.endpoints.requests import RuntimeRequests
+from mlops_sm.emulator.endpoints.shadows import Shadows
 from mlops_sm.emulator.sites import Sites
 from mlops_sm.emulator.store import Store
 
@@ -52,17 +54,37 @@ class EndpointWork:
         place = (store, sites.site, sites.endpoints, sites.clock, self._background)
         self.hosting = Hosting(*place, client=clients, new_id=new_id, draw=draw)
         self.components = Components(*place, new_id=new_id)
-        invocations = Invocations(self.hosting, self.components, self.observation)
-        self.requests = RuntimeRequests(invocations, sites.home.region)
+        self._shadows = Shadows(draw, self._background)
+        invocations = Invocations(self.hosting, self.components, self.observation, self._shadows)
+        self._asynchronous = Asynchronous(
+            invocations,
+            sites,
+            client=clients,
+            observation=self.observation,
+            background=self._background,
+        )
+        self.requests = RuntimeRequests(invocations, self._asynchronous, sites.home.region)
+        self._state = sites.state / "endpoints"
         self._closed = False
         # What alarms look at as time passes is what was observed until then.
         sites.clock.settle_with(self.observation.write)
+
+    def begin(self) -> None:
+        """Go on with asynchronous requests that waited when the account was closed."""
+        self._asynchronous.begin(self._state)
+
+    def settle(self) -> None:
+        """Wait until endpoints have done what was asked of them, and write down what was observed."""
+        self._background.moments.settle()
+        self.observation.write()
 
     def close(self) -> None:
         """End every endpoint and write down what was observed; a second call does nothing."""
         if not self._closed:
             self._closed = True
             self._background.close()
+            self._asynchronous.close()
+            self._shadows.close()
             self.hosting.close()
             self.components.close()
             self.observation.write()
