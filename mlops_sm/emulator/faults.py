@@ -65,6 +65,7 @@ class Fault:
 class _Planted:
     fault: Fault
     seen: int = 0
+    begun: int = 0
     left: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,9 +85,10 @@ class Faults:
             self._planted.append(_Planted(fault))
 
     def pending(self) -> list[dict[str, Any]]:
-        """What has not happened as often as it was planted; `times` says how often it still will."""
+        """What has not happened as often as it was planted; `times` says how often it has not."""
         with self._lock:
-            return [{**asdict(each.fault), "times": each.left} for each in self._planted if each.left]
+            missing = [(each.fault, each.left + each.begun) for each in self._planted]
+        return [{**asdict(fault), "times": times} for fault, times in missing if times]
 
     def clear(self) -> None:
         """Nothing more goes wrong."""
@@ -107,9 +109,10 @@ class Faults:
         if not self._planted or not operation.startswith(_CREATE):
             return
         noun = operation.removeprefix(_CREATE)
-        fault = self.take(_OF_CALLS, (step, str(request.get(f"{noun}Name", ""))))
-        if fault is not None:
-            raise _refusal(fault.kind, noun, request)
+        planted = self.take(_OF_CALLS, (step, str(request.get(f"{noun}Name", ""))))
+        if planted is not None:
+            self.happened(planted)
+            raise _refusal(planted.fault.kind, noun, request)
 
     def of_job(self, *names: str) -> JobFaults:
         """What goes wrong with a job.
@@ -119,8 +122,8 @@ class Faults:
         """
         return _OfJob(self, names)
 
-    def take(self, able: Container[FaultKind], names: Sequence[str]) -> Fault | None:
-        """One more attempt at something begins: the fault that happens to it, None when none does.
+    def take(self, able: Container[FaultKind], names: Sequence[str]) -> _Planted | None:
+        """One more attempt at something begins: what is to happen to it, None when nothing is.
 
         Args:
             able: The kinds that can happen to it.
@@ -136,8 +139,14 @@ class Faults:
                 each.seen += 1
                 if taken is None and each.left and each.seen >= each.fault.attempt:
                     each.left -= 1
-                    taken = each.fault
+                    each.begun += 1
+                    taken = each
             return taken
+
+    def happened(self, planted: _Planted) -> None:
+        """What was taken has happened."""
+        with self._lock:
+            planted.begun -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +156,17 @@ class _OfJob:
 
     def next(self, able: Container[FaultKind]) -> JobFault | None:
         """What goes wrong with the instances that start now."""
-        fault = self.faults.take(able, self.names)
-        if fault is None:
+        planted = self.faults.take(able, self.names)
+        if planted is None:
             return None
-        return JobFault(kind=fault.kind, after_lines=fault.after_lines, host=fault.host, seconds=fault.seconds)
+        fault = planted.fault
+        return JobFault(
+            kind=fault.kind,
+            after_lines=fault.after_lines,
+            host=fault.host,
+            seconds=fault.seconds,
+            happened=lambda: self.faults.happened(planted),
+        )
 
 
 def _refusal(kind: FaultKind, noun: str, request: Mapping[str, Json]) -> AwsError:

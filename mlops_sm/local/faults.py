@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -36,12 +36,14 @@ class JobFault:
         after_lines: After so many lines of the log; 0 is right after the start. A lack of capacity comes before it.
         host: The instance whose log is counted, and which is killed.
         seconds: How long there is no spot capacity, by the account's clock; None until the job has waited too long.
+        happened: Called once it has happened: a job may end before its log is long enough.
     """
 
     kind: FaultKind
     after_lines: int = 0
     host: str = "algo-1"
     seconds: float | None = None
+    happened: Callable[[], None] = field(default=lambda: None, compare=False)
 
 
 class JobFaults(Protocol):

@@ -89,7 +89,9 @@ class _Transform:
 
     def run(self) -> JobOutcome:
         started = self.site.clock()
-        if self.job.fault(INSTANCE_FAULTS - {FaultKind.KILL}) is not None:
+        fault = self.job.fault(INSTANCE_FAULTS - {FaultKind.KILL})
+        if fault is not None:
+            fault.happened()
             raise JobFailureError(INTERNAL_ERROR)
         self.job.on_status("Downloading", "Downloading the model")
         sources = find_sources(

@@ -36,6 +36,10 @@ MAX_RUNTIME: Final = 86_400
 """Seconds a job may run when the request does not say; the service's default."""
 
 
+OWN: Final = Path(sys.executable)
+"""The Python that runs this package, and jobs whose image names no other."""
+
+
 class Asked(Protocol):
     """Whether a job was asked to end; a `threading.Event` is one."""
 
@@ -89,7 +93,7 @@ class Command:
     warm: bool
     max_runtime_in_seconds: float
     inputs: Inputs | None = None
-    interpreter: Path = Path(sys.executable)
+    interpreter: Path = OWN
     fault: JobFault | None = None
 
 
@@ -233,6 +237,7 @@ class _Attendance:
         if fault is None or self._lines < fault.after_lines:
             return
         self._fault = None
+        fault.happened()
         if fault.kind is FaultKind.SPOT_INTERRUPTION:
             self._end(Cause.INTERRUPTED, time.monotonic() + self._grace)
             self.interrupted()

@@ -76,6 +76,7 @@ class JobRun:
         """
         fault = self.site.faults.next(able)
         if fault is not None and fault.kind is FaultKind.CAPACITY:
+            fault.happened()
             raise JobFailureError(NO_CAPACITY)
         return fault
 

@@ -85,6 +85,7 @@ class _Training:
                 self.run.on_status("Starting", "Starting the training job")
                 fault = self.run.site.faults.next(able)
                 if fault is not None and fault.kind is FaultKind.CAPACITY:
+                    fault.happened()
                     if not spot:
                         raise JobFailureError(NO_CAPACITY)
                     # Spot instances that are not there are waited for.

@@ -248,6 +248,15 @@ def test_retries_wait_on_the_account_s_clock_and_expire(account: OpenAccount) ->
     assert attempts(account, execution)["AttemptCount"] == 3
 
 
+def test_a_job_that_ends_before_its_fault_is_told(account: OpenAccount) -> None:
+    account.faults.kill("job", after_lines=5)
+    account.faults.kill("job", host="algo-9", attempt=2)
+    client = account.client("sagemaker")
+    client.create_training_job(TrainingJobName="job", **training(account))
+    assert ended(account, "job")["TrainingJobStatus"] == "Completed"
+    assert account.faults.pending == ("1 x kill of job", "1 x kill of job")
+
+
 def test_the_attempt_and_the_name_decide(account: OpenAccount) -> None:
     account.faults.capacity("second-*", attempt=2)
     client = account.client("sagemaker")
