@@ -39,7 +39,7 @@ PRELOADED: Final = (
 """What a warm worker imports; what is not installed is left out."""
 
 _LEFT_ALONE: Final = 0.1
-"""Seconds after a job's start until the next supervisor is forked, unless it is needed sooner."""
+"""Seconds after a job's start until the next supervisor is forked, unless the job ends or another is asked for."""
 
 
 def main(descriptor: int, *, preload: bool, user: tuple[int, int, tuple[int, ...]] | None = None) -> None:
@@ -80,12 +80,12 @@ def main(descriptor: int, *, preload: bool, user: tuple[int, int, tuple[int, ...
         os.close(busy)
         if _owner_is_gone(owner, idle):
             return
+        _leave_alone(owner, idle)
         os.close(idle)
-        _wait_for_request(owner)
 
 
 def _supervise_next(owner: socket.socket, busy: int, life: int, become: Callable[[Request], NoReturn]) -> NoReturn:
-    """Wait for one request and serve it; closing `busy` has the worker fork a successor."""
+    """Wait for one request and serve it; what happens to `busy` tells the worker when to fork a successor."""
     message, descriptors, _, _ = socket.recv_fds(owner, 1, 3)
     owner.close()
     if not message:
@@ -105,10 +105,13 @@ def _owner_is_gone(owner: socket.socket, idle: int) -> bool:
     return owner.fileno() in ready
 
 
-def _wait_for_request(owner: socket.socket) -> None:
+def _leave_alone(owner: socket.socket, idle: int) -> None:
     """Leave the cores to a job that has just started: many are short, and a fork beside them costs them more."""
+    if not os.read(idle, 1):
+        return  # it never ran
     poll = select.poll()
     poll.register(owner, select.POLLIN)
+    poll.register(idle, 0)  # the hang-up: the job has ended
     poll.poll(_LEFT_ALONE * 1000)
 
 

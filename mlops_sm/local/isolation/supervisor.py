@@ -38,8 +38,8 @@ def supervise(
         control: Socket to the owner.
         log: Descriptor for the job's output.
         life: Read end of a pipe whose write end only the worker holds.
-        busy: Closed once the job runs. The worker forks the next supervisor then, not earlier: two forks of one big
-            process at the same time take three times as long.
+        busy: Written to once the job runs, closed at its end. The worker does not fork the next supervisor before it
+            is written to: two forks of one big process at the same time take three times as long.
         become: Turns the forked process, already in its namespaces, into the job.
     """
     request = _read_request(control)
@@ -65,7 +65,8 @@ def supervise(
     os.close(status)
     os.close(log)
     reason = _read_all(refused)
-    os.close(busy)
+    with suppress(OSError):  # the worker may be gone
+        os.write(busy, b"r")
     if reason:
         os.waitpid(job, 0)
         _unlink(request)
@@ -76,6 +77,7 @@ def supervise(
     _end_descendants()
     _unlink(request)
     _run_after(request)
+    os.close(busy)
     _tell(control, f"exit {code}")
     os._exit(0)
 
