@@ -53,11 +53,16 @@ class Fault:
             fault = cls(**{**members, "kind": FaultKind(members["kind"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"that is no fault: {error}") from error
-        numbers = (fault.times, fault.attempt, fault.after_lines, fault.seconds)
-        if not all(number is None or isinstance(number, int | float) for number in numbers):
-            raise ValueError("times, attempt, after_lines and seconds are numbers")
-        if fault.times < 1 or fault.attempt < 1 or fault.after_lines < 0 or (fault.seconds or 0) < 0:
-            raise ValueError("times and attempt are at least 1, after_lines and seconds at least 0")
+        for name, least in (("times", 1), ("attempt", 1), ("after_lines", 0)):
+            value = getattr(fault, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+        seconds = members.get("seconds")
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if seconds is not None and not (is_number and seconds >= 0):
+            raise ValueError(f"seconds is a number of at least 0, not {seconds!r}")
+        if not all(isinstance(members.get(name, ""), str) for name in ("name", "host")):
+            raise ValueError("name and host are text")
         return fault
 
 

@@ -363,6 +363,30 @@ def test_nonsense_does_not_move_the_clock(served: Served, body: bytes) -> None:
     assert served.local.clock.ahead == ahead
 
 
+def test_faults_are_planted_from_outside(served: Served) -> None:
+    status, said = control(served, "POST", "faults", b'{"kind": "throttling", "name": "Train"}')
+    assert (status, [each["name"] for each in said["pending"]]) == (200, ["Train"])
+    assert control(served, "GET", "faults") == (200, said)
+    assert control(served, "DELETE", "faults") == (200, {"pending": []})
+    assert served.local.faults.pending() == []
+
+
+NO_FAULTS = [
+    *(b"", b"{", b"[]", b"5", b"[" * 100_000, b"{}", b'{"kind": "earthquake", "name": "x"}'),
+    *(b'{"kind": "kill"}', b'{"kind": "kill", "name": "x", "wrong": 1}', b'{"kind": "kill", "name": 5}'),
+    *(b'{"kind": "kill", "name": "x", "times": %s}' % wrong for wrong in (b"0", b'"1"', b"null", b"NaN", b"true")),
+    *(b'{"kind": "kill", "name": "x", "seconds": %s}' % wrong for wrong in (b"-1", b"NaN", b'"1"')),
+    *(b'{"kind": "kill", "name": "x", "after_lines": %s}' % wrong for wrong in (b"-1", b"0.5", b"[]")),
+]
+
+
+@pytest.mark.parametrize("body", NO_FAULTS, ids=range(len(NO_FAULTS)))
+def test_nonsense_plants_no_fault(served: Served, body: bytes) -> None:
+    status, said = control(served, "POST", "faults", body)
+    assert (status, set(said)) == (400, {"message"})
+    assert served.local.faults.pending() == []
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "status", 405), ("GET", "nothing", 404)])
 def test_there_is_nothing_else_under_control(served: Served, method: str, path: str, status: int) -> None:
     assert control(served, method, path)[0] == status
