@@ -68,6 +68,7 @@ MEMBERS: Final[Mapping[str, Mapping[str, Treatment]]] = MappingProxyType(
             "CertifyForMarketplace": Kept("the Marketplace exists only on AWS"),
             "SecurityConfig": Kept("nothing is encrypted on this machine"),
         },
+        "CreateEndpointConfig": {"ExplainerConfig": Refused("Clarify's explainer runs only on AWS")},
         "CreateInferenceComponent": {"Specifications": _ONE_KIND},
         "UpdateInferenceComponent": {"Specifications": _ONE_KIND, "DeploymentConfig": _AT_ONCE},
         "CreateEndpoint": {"DeploymentConfig": Kept("a first deployment has no traffic to shift")},

@@ -18,7 +18,7 @@ from mlops_sm.local.jobs import JobOutcome
 MAX_RUNTIME: Final = 86_400
 """Seconds; what the service fills in for a StoppingCondition that is not given."""
 
-_AT_ITS_START: Final = frozenset({"E401", "E402", "E405", "E407", "E432"})
+_AT_ITS_START: Final = frozenset({"E401", "E402", "E405", "E407", "E423", "E432"})
 """Problems with the image or the machine: as on AWS, the job is created and fails with them as its FailureReason."""
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.sagemaker.records import record_of, records_below
 from mlops_sm.emulator.service import Call
-from mlops_sm.emulator.store import Entity, Kind
+from mlops_sm.emulator.store import Entity
 
 
 def kebab(words: str) -> str:
@@ -31,33 +31,6 @@ def domain_changes(call: Call, entity: Entity) -> dict[str, Json]:
     if settings is not None:
         changes["DomainSettings"] = {**entity.body.get("DomainSettings", {}), **settings}
     return changes
-
-
-def endpoint_config(call: Call) -> dict[str, Json]:
-    """Models that exist, names that differ, and the weight that a variant has when it names none.
-
-    ``InitialVariantWeight``: "If unspecified, it defaults to 1.0" (API reference, ProductionVariant).
-    """
-    made: dict[str, Json] = {}
-    names: set[str] = set()
-    for member in ("ProductionVariants", "ShadowProductionVariants"):
-        variants = call.request.get(member)
-        if variants is None:
-            continue
-        for variant in variants:
-            if variant["VariantName"] in names:
-                raise invalid(f"The variant name {variant['VariantName']} is used twice: it must be unique.")
-            names.add(variant["VariantName"])
-            model = variant.get("ModelName")
-            if model is None and "ExecutionRoleArn" not in call.request:
-                raise invalid(
-                    f"The variant {variant['VariantName']} has no ModelName, and the request no ExecutionRoleArn, "
-                    "without which inference components cannot be deployed to it."
-                )
-            if model is not None and call.store.get(call.scope, Kind.MODEL, model) is None:
-                raise invalid(f'Could not find model "{call.scope.arn(Kind.MODEL, model)}".')
-        made[member] = [{"InitialVariantWeight": 1.0, **variant} for variant in variants]
-    return made
 
 
 def job_definition(call: Call) -> dict[str, Json]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.sagemaker import (
+    endpoints_configs,
     records_cards,
     records_devices,
     records_features,
@@ -105,9 +106,10 @@ _FAMILIES: Final = (
     Family(
         name="EndpointConfig",
         resource="endpoint-config",
-        what="A record whose models must exist: endpoints themselves are refused",
+        what="A record whose models must exist; endpoints keep a copy of what they deploy",
+        refused=("ExplainerConfig",),
         members={"EnableNetworkIsolation": False},
-        made=records_rules.endpoint_config,
+        made=endpoints_configs.endpoint_config,
         duplicate=(INVALID, 'Cannot create already existing endpoint configuration "{arn}".'),
         missing=(INVALID, 'Could not find endpoint configuration "{arn}".'),
         descending=True,
