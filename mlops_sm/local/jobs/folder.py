@@ -162,6 +162,15 @@ class JobFolder:
             host.rmdir()
 
 
+def end_line(log: Path) -> None:
+    """End the last line of a log that was cut off, so that what follows begins a new one."""
+    with log.open("a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if size and file.read() != b"\n":
+            file.write(b"\n")
+
+
 def last_line(log: Path) -> str:
     """The last line of a log that holds anything: of a traceback, the exception."""
     with log.open("rb") as file:

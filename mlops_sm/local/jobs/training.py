@@ -15,7 +15,7 @@ from mlops_sm.local.jobs.attend import Cause
 from mlops_sm.local.jobs.budget import Budget
 from mlops_sm.local.jobs.cluster import ClusterEnding, Instance, run_cluster
 from mlops_sm.local.jobs.continuous import ContinuousUpload
-from mlops_sm.local.jobs.folder import JobFailureError, JobFolder, last_line
+from mlops_sm.local.jobs.folder import JobFailureError, JobFolder, end_line, last_line
 from mlops_sm.local.jobs.metrics import FoundMetrics, MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus, Metric
 from mlops_sm.local.jobs.running import INSTANCE_FAULTS, MAX_RUNTIME_EXCEEDED, JobRun, JobStoppedError, failure_of
@@ -125,6 +125,8 @@ class _Training:
         for host, folder in zip(hosts, self.folders, strict=True):
             if again or len(hosts) > 1:
                 folder.furnish(hosts)
+            if again:
+                end_line(folder.log)
             inputs = staging.fill(host, folder)
             own = fault if fault is not None and fault.host == host else None
             command = replace(staging.command(host, budget.runtime), inputs=inputs, fault=own)

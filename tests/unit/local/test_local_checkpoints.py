@@ -119,6 +119,23 @@ def test_an_interrupted_job_may_save_and_comes_back(site: Any, store: Any, make_
     assert kept(store) == {"early": "1", "last": "words"}
 
 
+def test_a_line_that_was_cut_off_stays_a_line(site: Any, store: Any, make_bench: Any) -> None:
+    script = """
+import os, sys, time
+from pathlib import Path
+kept = Path("/opt/ml/checkpoints/kept")
+if kept.exists():
+    print("again")
+else:
+    kept.write_text("kept")
+    os.write(1, b"one\\ntwo")
+    time.sleep(600)
+"""
+    bench = make_bench(replace(site, faults=Planned(interruption(after_lines=1))), store)
+    assert bench.train({"train.py": script}, **SPOT).status is JobStatus.COMPLETED
+    assert bench.log() == "one\ntwo\nagain\n"
+
+
 def test_a_job_that_does_not_listen_is_killed(site: Any, store: Any, make_bench: Any) -> None:
     script = """
 import signal, time
