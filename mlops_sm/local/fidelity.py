@@ -256,15 +256,106 @@ _TUNING: Final[Mapping[str, Member]] = {
     **_tuning_definition("TrainingJobDefinitions[]"),
 }
 
+_SERVERS: Final = Ignored("W430", "Machines of endpoints: a variant is one server with a process for each core")
+_FLEET: Final = Ignored(
+    "W431",
+    "Platform settings of endpoints (volumes, AMIs, SSM, core dumps, placement, caches, downloads, metrics)",
+)
+_ROUTING: Final = Ignored("W432", "Routing between instances of a variant: there is one")
+_PROVISIONED: Final = Ignored("W433", "Provisioned concurrency: serverless variants are always warm")
+_EXPLAINER: Final = Refused(
+    "E440", "Clarify's explainer runs only on AWS", "Leave ExplainerConfig out for the local environment."
+)
+_ADAPTER: Final = Refused(
+    "E441",
+    "adapters and components with a specification for each instance type run only on AWS",
+    "Give one Specification with a ModelName or a Container.",
+)
+
+
+def _variants(prefix: str) -> dict[str, Member]:
+    lines = {
+        "VariantName": Member(HONOURED),
+        "ModelName": Member(HONOURED),
+        "InitialInstanceCount": Member(_SERVERS),
+        "InstanceType": Member(_SERVERS),
+        "InstancePools": Member(_SERVERS),
+        "VariantInstanceProvisionTimeoutInSeconds": Member(_SERVERS),
+        "InitialVariantWeight": Member(HONOURED),
+        "AcceleratorType": Member(_SERVERS),
+        "CoreDumpConfig": Member(_FLEET),
+        "ServerlessConfig": Member(HONOURED),
+        "ServerlessConfig.MemorySizeInMB": Member(_SERVERS),
+        "ServerlessConfig.ProvisionedConcurrency": Member(_PROVISIONED),
+        "VolumeSizeInGB": Member(_FLEET),
+        "ModelDataDownloadTimeoutInSeconds": Member(_FLEET),
+        "ContainerStartupHealthCheckTimeoutInSeconds": Member(HONOURED),
+        "EnableSSMAccess": Member(_FLEET),
+        "ManagedInstanceScaling": Member(_SERVERS),
+        "RoutingConfig": Member(_ROUTING),
+        "InferenceAmiVersion": Member(_FLEET),
+        "CapacityReservationConfig": Member(_SERVERS),
+        "AcceleratorPartitionLayouts": Member(_SERVERS),
+    }
+    return {f"{prefix}[].{line}": member for line, member in lines.items()}
+
+
+_ENDPOINT_CONFIG: Final[Mapping[str, Member]] = {
+    "EndpointConfigName": Member(HONOURED),
+    **_variants("ProductionVariants"),
+    **_variants("ShadowProductionVariants"),
+    "DataCaptureConfig": Member(HONOURED),
+    "DataCaptureConfig.KmsKeyId": Member(_KEYS),
+    "Tags": Member(HONOURED),
+    "KmsKeyId": Member(_KEYS),
+    "AsyncInferenceConfig": Member(HONOURED),
+    "AsyncInferenceConfig.OutputConfig.KmsKeyId": Member(_KEYS),
+    "ExplainerConfig": Member(_EXPLAINER),
+    "ExecutionRoleArn": Member(_ROLE),
+    "VpcConfig": Member(_VPC),
+    "EnableNetworkIsolation": Member(HONOURED),
+    "MetricsConfig": Member(_FLEET),
+    "CrossRegionTrafficConfig": Member(_FLEET),
+}
+
+_ENDPOINT: Final[Mapping[str, Member]] = {
+    "EndpointName": Member(HONOURED),
+    "EndpointConfigName": Member(HONOURED),
+    "DeploymentConfig": Member(HONOURED),
+    "Tags": Member(HONOURED),
+}
+
+_INFERENCE_COMPONENT: Final[Mapping[str, Member]] = {
+    "InferenceComponentName": Member(HONOURED),
+    "EndpointName": Member(HONOURED),
+    "VariantName": Member(HONOURED),
+    "Specification.InstanceType": Member(_SERVERS),
+    "Specification.ModelName": Member(HONOURED),
+    "Specification.Container": Member(HONOURED),
+    "Specification.Container.ContainerMetricsConfig": Member(_FLEET),
+    "Specification.StartupParameters": Member(HONOURED),
+    "Specification.StartupParameters.ModelDataDownloadTimeoutInSeconds": Member(_FLEET),
+    "Specification.ComputeResourceRequirements": Member(_SERVERS),
+    "Specification.BaseInferenceComponentName": Member(_ADAPTER),
+    "Specification.DataCacheConfig": Member(_FLEET),
+    "Specification.SchedulingConfig": Member(_FLEET),
+    "Specifications": Member(_ADAPTER),
+    "RuntimeConfig": Member(HONOURED),
+    "Tags": Member(HONOURED),
+}
+
 FIDELITY: Final[Mapping[StepKind, Mapping[str, Member]]] = MappingProxyType(
     {
         StepKind.PROCESSING: _PROCESSING,
         StepKind.TRAINING: _TRAINING,
         StepKind.TRANSFORM: _TRANSFORM,
         StepKind.TUNING: _TUNING,
+        StepKind.ENDPOINT_CONFIG: _ENDPOINT_CONFIG,
+        StepKind.ENDPOINT: _ENDPOINT,
+        StepKind.INFERENCE_COMPONENT: _INFERENCE_COMPONENT,
     }
 )
-"""Request members of the kinds whose jobs run here. Models and model packages are only kept, all members of them."""
+"""Request members of the kinds whose jobs and servers run here. Models and model packages are only kept, all of them."""
 
 JOBS: Final[Mapping[StepKind, StepKind]] = MappingProxyType(
     {
@@ -273,7 +364,7 @@ JOBS: Final[Mapping[StepKind, StepKind]] = MappingProxyType(
         StepKind.CLARIFY_CHECK: StepKind.PROCESSING,
     }
 )
-"""The kinds of steps that run a job, and the kind of `FIDELITY` whose request theirs is."""
+"""The kinds of steps that run a job or deploy a server, and the kind of `FIDELITY` whose request theirs is."""
 
 
 def treatment_of(kind: StepKind, path: str) -> Member | None:
