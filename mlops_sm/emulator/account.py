@@ -123,7 +123,7 @@ class LocalAccount:
         *,
         account_id: str = naming.LOCAL_ACCOUNT_ID,
         region: str = naming.DEFAULT_REGION,
-        images: Mapping[str, str] | None = None,
+        images: Mapping[str, str | Mapping[str, str]] | None = None,
         handlers: UserHandlers | None = None,
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[int], str] = random_id,

@@ -51,7 +51,7 @@ def base_environment(*, interpreter: Path | None = None, parallel_jobs: int | No
         # OpenBLAS, MKL and numexpr follow it too. A library that takes every core slows parallel jobs down.
         "OMP_NUM_THREADS": str(threads),
     }
-    if site.ENABLE_USER_SITE and site.getusersitepackages() in sys.path:
+    if interpreter is None and site.ENABLE_USER_SITE and site.getusersitepackages() in sys.path:
         # The caller's packages may be installed for the user only; HOME no longer leads there.
         environment["PYTHONUSERBASE"] = site.getuserbase()
     return environment
@@ -69,6 +69,7 @@ def job_environment(
     endpoint_url: str | None,
     account_id: str = naming.LOCAL_ACCOUNT_ID,
     parallel_jobs: int | None = None,
+    interpreter: Path | None = None,
 ) -> dict[str, str]:
     """The whole environment of a job.
 
@@ -78,8 +79,9 @@ def job_environment(
         endpoint_url: Where the job's AWS calls go; None leaves it without endpoint and credentials.
         account_id: Whose job it is.
         parallel_jobs: How many jobs share the machine's cores.
+        interpreter: Its Python; this one by default.
     """
-    environment = base_environment(parallel_jobs=parallel_jobs)
+    environment = base_environment(interpreter=interpreter, parallel_jobs=parallel_jobs)
     if any(name in requested for name in _THREAD_VARIABLES):
         del environment["OMP_NUM_THREADS"]
     environment |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EC2_METADATA_DISABLED": "true"}

@@ -165,13 +165,18 @@ def _check_processing(step: Step, scope: Scope, images: ImageTable) -> Iterator[
     image_uri = _known(application.get("ImageUri"), scope)
     if isinstance(image_uri, str) and images.find(image_uri) is None:
         yield images.refusal(image_uri, _where(step, path))
-    elif not application.get("ContainerEntrypoint"):
+    elif not application.get("ContainerEntrypoint") and not _has_entry_point(images, image_uri):
         yield Problem(
             "E407",
             _where(step, "AppSpecification.ContainerEntrypoint"),
             f'step "{step.name}" runs the image\'s own program, and images do not run on this machine',
             'Name the command, e.g. "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/script.py"].',
         )
+
+
+def _has_entry_point(images: ImageTable, image_uri: Json) -> bool:
+    image = images.find(image_uri) if isinstance(image_uri, str) else None
+    return image is not None and image.entry_point is not None
 
 
 def _check_tuning(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
@@ -205,8 +210,11 @@ def _check_transform(step: Step, scope: Scope, images: ImageTable) -> Iterator[P
         containers.append(("PrimaryContainer.", made.arguments["PrimaryContainer"]))
     for prefix, container in containers:
         image_uri = _known(container.get("Image"), scope)
-        if isinstance(image_uri, str) and images.find(image_uri) is None:
+        image = images.find(image_uri) if isinstance(image_uri, str) else None
+        if isinstance(image_uri, str) and image is None:
             yield images.refusal(image_uri, _where(made, f"{prefix}Image"))
+        elif image is not None and image.programs is not None and image.program("serve") is None:
+            yield images.lacking(str(image_uri), "serve", _where(made, f"{prefix}Image"))
 
 
 def _check_training(
@@ -235,7 +243,14 @@ def _check_training(
     if refusal is not None and (image is None or image.warm):
         yield refusal
     has_program = has_program or (image is not None and image.program("train") is not None)
-    if image_uri is not None and not algorithm.get("ContainerEntrypoint") and not has_program:
+    if (
+        image is not None
+        and image.programs is not None
+        and not algorithm.get("ContainerEntrypoint")
+        and not has_program
+    ):
+        yield images.lacking(str(image_uri), "train", _where(step, f"{prefix}AlgorithmSpecification.TrainingImage"))
+    elif image_uri is not None and not algorithm.get("ContainerEntrypoint") and not has_program:
         yield Problem(
             "E405",
             _where(step, f"{prefix}AlgorithmSpecification"),

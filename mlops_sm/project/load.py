@@ -213,20 +213,8 @@ def _local_settings(table: object, path: Path, problems: list[Problem]) -> Local
     if not isinstance(images, dict):
         problems.append(_not_a_table(where, "images", images))
         return LocalSettings()
-    for image, stands_for in images.items():
-        if not isinstance(stands_for, str) or not stands_for:
-            fix = f'Write "{image}" = "python" for an image that local Python stands for.'
-            problems.append(
-                Problem(
-                    "E105", f"{path} [tool.mlops_sm.local.images]", f'image "{image}" stands for {stands_for!r}', fix
-                )
-            )
-    # What is no name is the path of a folder, relative to this file.
     return LocalSettings(
-        images={
-            image: str(path.parent / stands_for) if isinstance(stands_for, str) and "/" in stands_for else stands_for
-            for image, stands_for in images.items()
-        },
+        images={image: _stands_for(image, target, path, problems) for image, target in images.items()},
         handlers=_handlers(table.get("handlers", {}), path, problems),
         isolation=_isolation(table.get("isolation", "auto"), where, problems),
     )
@@ -234,6 +222,27 @@ def _local_settings(table: object, path: Path, problems: list[Problem]) -> Local
 
 def _isolation(value: object, where: str, problems: list[Problem]) -> str:
     """The name of a layer; which ones there are is known where they are."""
+def _stands_for(image: str, target: object, path: Path, problems: list[Problem]) -> str | dict[str, str]:
+    """What an image stands for, with paths from where the file is; a word without a slash is a name."""
+    if isinstance(target, str) and target:
+        return str(path.parent / target) if "/" in target else target
+    if isinstance(target, dict) and all(isinstance(value, str) and value for value in target.values()):
+        return {
+            key: value if key == "interpreter" and "/" not in value else str(path.parent / value)
+            for key, value in target.items()
+        }
+    problems.append(
+        Problem(
+            "E105",
+            f"{path} [tool.mlops_sm.local.images]",
+            f'image "{image}" stands for {target!r}',
+            f'Write "{image}" = "python" for an image that local Python stands for, or a table of paths: program, '
+            "interpreter, requirements.",
+        )
+    )
+    return ""
+
+
     if isinstance(value, str) and value:
         return value
     fix = 'Write isolation = "auto", or the name of a way to isolate jobs that "mlops-sm doctor" shows.'

@@ -19,12 +19,13 @@ class LocalSettings:
     """Settings of local runs.
 
     Attributes:
-        images: What the images of the user stand for, by image URI: ``python``, or a folder with programs.
+        images: What the images of the user stand for, by image URI: ``python``, a folder with programs, or a
+            table of paths.
         handlers: Functions of the user, ``module:function``, by the kind of step they stand in for.
         isolation: How jobs get their own /opt/ml: ``auto``, or the name of a layer.
     """
 
-    images: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     handlers: Mapping[str, str] = field(default_factory=dict)
     isolation: str = "auto"
 

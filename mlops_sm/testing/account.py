@@ -198,7 +198,7 @@ def local_account(
     *,
     region: str = naming.DEFAULT_REGION,
     account_id: str = naming.LOCAL_ACCOUNT_ID,
-    images: Mapping[str, str] | None = None,
+    images: Mapping[str, str | Mapping[str, str]] | None = None,
     own_process: bool = False,
 ) -> Iterator[OpenAccount]:
     """Open a local account for tests.

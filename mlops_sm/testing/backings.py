@@ -52,11 +52,11 @@ class Opening:
     state: Path
     account_id: str
     region: str
-    images: Mapping[str, str]
+    images: Mapping[str, str | Mapping[str, str]]
     handlers: UserHandlers | None = None
 
 
-def project_settings() -> tuple[Mapping[str, str], UserHandlers | None]:
+def project_settings() -> tuple[Mapping[str, str | Mapping[str, str]], UserHandlers | None]:
     """What images stand for, and what stands in for steps, in the project around the current folder, if there is one.
 
     Raises:
@@ -203,13 +203,22 @@ def _open_there(opening: Opening, folder: Path) -> Iterator[Backing]:
                 _end(server)
 
 
-def _write_settings(folder: Path, images: Mapping[str, str]) -> None:
+def _write_settings(folder: Path, images: Mapping[str, str | Mapping[str, str]]) -> None:
     """Make a folder a project: that is how a server is told what images stand for."""
-    # A relative path is meant from the caller's folder, not from this one.
-    targets = {image: str(Path(to).absolute()) if Path(to).is_dir() else to for image, to in images.items()}
-    lines = [f"{json.dumps(image, ensure_ascii=False)} = {json.dumps(to)}" for image, to in targets.items()]
+    lines = [f"{json.dumps(image, ensure_ascii=False)} = {_as_toml(to)}" for image, to in images.items()]
     settings = ["[tool.mlops_sm]", 'name = "tests"', "[tool.mlops_sm.local.images]", *lines, ""]
     (folder / "pyproject.toml").write_text("\n".join(settings), encoding="utf-8")
+
+
+def _as_toml(target: str | Mapping[str, str]) -> str:
+    if isinstance(target, str):
+        return json.dumps(_from_here(target))
+    return "{" + ", ".join(f"{json.dumps(key)} = {json.dumps(_from_here(path))}" for key, path in target.items()) + "}"
+
+
+def _from_here(path: str) -> str:
+    """A relative path is meant from the caller's folder; what is no path is a name."""
+    return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def _ready(server: subprocess.Popen[str], log: Path) -> str:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from mlops_sm.local import interpreter
+from mlops_sm.local.images import Image
 from mlops_sm.local.interpreter import Interpreter, InterpreterError
 from mlops_sm.local.isolation.layer import SCRATCH
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
@@ -30,6 +32,7 @@ from mlops_sm.local.jobs.requirements import unsatisfied
 from mlops_sm.local.site import Site
 
 _PACKAGES: Final = "packages"
+_PYTHON: Final = "python"
 _NESTED: Final = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)")
 _OPTION: Final = re.compile(r"^\s*--?[a-z]")
 _NOT_OPTIONS: Final = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable")
@@ -77,15 +80,37 @@ def install(
         (links / str(len(before))).symlink_to(found)
 
 
+def furnish(image: Image, folder: JobFolder, site: Site) -> None:
+    """Give a job what the image that it runs in has: its Python, and its packages.
+
+    Raises:
+        JobFailureError: They cannot be had.
+    """
+    if image.interpreter is not None:
+        shims = folder.scratch / _PYTHON
+        shims.mkdir(exist_ok=True)
+        # Not links: a Python finds its virtual environment by the path that it was called by.
+        python = f'#!/bin/sh\nexec {shlex.quote(str(image.interpreter))}{{}} "$@"\n'
+        for name, arguments in {"python": "", "python3": "", "pip": " -m pip", "pip3": " -m pip"}.items():
+            (shims / name).write_text(python.format(arguments))
+            (shims / name).chmod(0o755)
+    if image.requirements is not None:
+        install(image.requirements, folder, site, python=image.interpreter, what=str(image.requirements))
+
+
 def with_packages(environment: Mapping[str, str], folder: JobFolder) -> dict[str, str]:
-    """A job's environment in which it finds the packages that it was given, and pip what the caller has configured."""
+    """A job's environment in which it finds the Python and packages it was given, and pip the caller's settings."""
     found = {**_of_the_caller(), **environment}
     # The latest first: it may replace what an earlier one has.
     places = [f"{SCRATCH}/{_PACKAGES}/{link.name}" for link in reversed(_links(folder))]
     if places:
         own = found.get("PYTHONPATH")
         found["PYTHONPATH"] = ":".join([own, *places] if own else places)
-        found["PATH"] = ":".join([*(f"{place}/bin" for place in places), found.get("PATH", os.defpath)])
+    programs = [f"{place}/bin" for place in places]
+    if (folder.scratch / _PYTHON).is_dir():
+        programs.append(f"{SCRATCH}/{_PYTHON}")
+    if programs:
+        found["PATH"] = ":".join([*programs, found.get("PATH", os.defpath)])
     return found
 
 

@@ -10,8 +10,9 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.local.environment import job_environment
+from mlops_sm.local.images import Image
 from mlops_sm.local.isolation.layer import ML, SCRATCH
-from mlops_sm.local.jobs.attend import MAX_RUNTIME, Cause, Command, Ending
+from mlops_sm.local.jobs.attend import MAX_RUNTIME, OWN, Cause, Command, Ending
 from mlops_sm.local.jobs.channels import Channel, Inputs
 from mlops_sm.local.jobs.cluster import Instance, run_cluster
 from mlops_sm.local.jobs.continuous import ContinuousUpload
@@ -19,6 +20,7 @@ from mlops_sm.local.jobs.folder import JobFailureError, JobFolder, host_names
 from mlops_sm.local.jobs.layout import instance_count
 from mlops_sm.local.jobs.metrics import MetricScanner
 from mlops_sm.local.jobs.outcome import JobOutcome, JobStatus
+from mlops_sm.local.jobs.packages import furnish
 from mlops_sm.local.jobs.running import JobRun, failure_of
 from mlops_sm.local.jobs.sdk_requirements import install_for_sdk
 from mlops_sm.local.jobs.transfer import upload
@@ -64,6 +66,7 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
         raise JobFailureError(
             "ClientError: several instances without network cannot reach each other on this machine; use one instance"
         )
+    image = _image(request["AppSpecification"], site)
     folders = [folder.of_host(host) for host in hosts]
     wanted = (request.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     outputs = [entry for entry in wanted if _is_ours(entry) and "S3Output" in entry]
@@ -73,7 +76,8 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
             here.furnish(hosts)
         (here.ml / "output").mkdir()
         inputs.append(_inputs(request, run, here, (index, len(hosts))))
-        install_for_sdk(here, site)
+        furnish(image, here, site)
+        install_for_sdk(here, site, image.interpreter)
         for output in outputs:
             _local(output["S3Output"], here).mkdir(parents=True, exist_ok=True)
         here.write_json(
@@ -84,7 +88,7 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
     run.on_status("Processing", "Processing")
     at_end = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") != _CONTINUOUS]
     always = [output["S3Output"] for output in outputs if output["S3Output"].get("S3UploadMode") == _CONTINUOUS]
-    command = _command(request, site, network=network)
+    command = _command(request, image, site, network=network)
     instances = [
         Instance(
             host=host,
@@ -146,12 +150,16 @@ def _is_ours(entry: Mapping[str, Json]) -> bool:
     return not entry.get("AppManaged", False)
 
 
-def _command(request: Mapping[str, Json], site: Site, *, network: bool) -> Command:
-    application = request["AppSpecification"]
+def _image(application: Mapping[str, Json], site: Site) -> Image:
     image = site.images.find(application["ImageUri"])
     if image is None:
         raise JobFailureError(f"ClientError: {site.images.refusal(application['ImageUri'], 'AppSpecification').what}")
-    entrypoint = application.get("ContainerEntrypoint")
+    return image
+
+
+def _command(request: Mapping[str, Json], image: Image, site: Site, *, network: bool) -> Command:
+    application = request["AppSpecification"]
+    entrypoint = application.get("ContainerEntrypoint") or image.entry_point
     if not entrypoint:
         raise JobFailureError("ClientError: AppSpecification has no ContainerEntrypoint, and the image is not run here")
     return Command(
@@ -162,9 +170,11 @@ def _command(request: Mapping[str, Json], site: Site, *, network: bool) -> Comma
             endpoint_url=site.endpoint_url(network=network),
             account_id=site.account_id,
             parallel_jobs=site.warm.parallel_jobs,
+            interpreter=image.interpreter,
         ),
         cwd=SCRATCH,
         network=network,
         warm=image.warm,
+        interpreter=image.interpreter or OWN,
         max_runtime_in_seconds=(request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") or MAX_RUNTIME,
     )

@@ -11,12 +11,12 @@ from mlops_sm.local.environment import job_environment
 from mlops_sm.local.images import Image
 from mlops_sm.local.isolation.layer import ML, SCRATCH
 from mlops_sm.local.jobs import distribution, remote_function
-from mlops_sm.local.jobs.attend import Command
+from mlops_sm.local.jobs.attend import OWN, Command
 from mlops_sm.local.jobs.channels import Channel, Inputs
 from mlops_sm.local.jobs.channels.channel import DATA, s3_source
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.layout import Layout
-from mlops_sm.local.jobs.packages import install
+from mlops_sm.local.jobs.packages import furnish, install
 from mlops_sm.local.jobs.running import JobRun
 from mlops_sm.local.jobs.script_mode import CODE, ScriptMode
 from mlops_sm.local.jobs.sdk_requirements import install_for_sdk
@@ -79,7 +79,8 @@ class Staging:
             share = self.layout.share(s3_source(channel), host)
             if share is not None:
                 inputs.add(Channel.of_training(channel, self._mode, share))
-        install_for_sdk(folder, self.run.site)
+        furnish(self.image, folder, self.run.site)
+        install_for_sdk(folder, self.run.site, self.image.interpreter)
         folder.write_json("input/config/inputdataconfig.json", self._input_data_config(host))
         folder.write_json("input/config/hyperparameters.json", self.request.get("HyperParameters") or {})
         folder.write_json("input/config/resourceconfig.json", self.layout.resource_config(host))
@@ -87,7 +88,8 @@ class Staging:
             restore(self.run.site.store, uri, path)
         if self.script is not None:
             self.script.stage(folder, self.run.site.store)
-            install(folder.ml / "code" / "requirements.txt", folder, self.run.site)
+            requirements = folder.ml / "code" / "requirements.txt"
+            install(requirements, folder, self.run.site, python=self.image.interpreter)
         if self.image.warm:
             distribution.require(folder)
         return inputs
@@ -119,7 +121,10 @@ class Staging:
         elif algorithm.get("ContainerEntrypoint"):
             argv, cwd = (*algorithm["ContainerEntrypoint"], *(algorithm.get("ContainerArguments") or [])), SCRATCH
         elif (program := self.image.program("train")) is not None:
-            argv, cwd = (str(program),), SCRATCH
+            argv, cwd = program, SCRATCH
+        elif self.image.programs is not None:
+            lacking = run.site.images.lacking(algorithm["TrainingImage"], "train", "AlgorithmSpecification")
+            raise JobFailureError(f"ClientError: {lacking.what}. {lacking.fix}")
         else:
             raise JobFailureError(
                 "ClientError: the request has neither ContainerEntrypoint nor the hyperparameter sagemaker_program, "
@@ -132,6 +137,7 @@ class Staging:
             endpoint_url=run.site.endpoint_url(network=network),
             account_id=run.site.account_id,
             parallel_jobs=run.site.warm.parallel_jobs,
+            interpreter=self.image.interpreter,
         )
         return Command(
             argv=argv,
@@ -139,6 +145,7 @@ class Staging:
             cwd=cwd,
             network=network,
             warm=self.image.warm,
+            interpreter=self.image.interpreter or OWN,
             max_runtime_in_seconds=max_runtime_in_seconds,
         )
 

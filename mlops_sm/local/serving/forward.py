@@ -31,10 +31,10 @@ _OWN: Final = "x-amzn-sagemaker-"
 _PART: Final = 64 * 1024
 
 
-def main(workers: int, serve: str) -> int:
+def main(workers: int, *serve: str) -> int:
     """Run the user's program until it ends; so many requests are handed on at once."""
     environment = {**os.environ, "SAGEMAKER_BIND_TO_PORT": str(_PORT)}
-    process = subprocess.Popen([serve], env=environment)  # noqa: S603 - running it is the purpose
+    process = subprocess.Popen(serve, env=environment)  # noqa: S603 - running it is the purpose
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     threading.Thread(target=_connect, args=(workers, process), daemon=True).start()
     return process.wait() or 1
@@ -132,4 +132,4 @@ def _ask(connection: http.client.HTTPConnection, head: dict[str, Any], body: byt
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))

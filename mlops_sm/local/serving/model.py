@@ -55,13 +55,13 @@ class ServedModel:
             source = ModelSource(container["ModelDataUrl"])
         return cls(image=container["Image"], source=source, environment=container.get("Environment") or {})
 
-    def stage(self, folder: JobFolder, store: ObjectStore, *, program: Path | None = None) -> Script:
+    def stage(self, folder: JobFolder, store: ObjectStore, *, scripted: bool = True) -> Script:
         """Put the artifacts and the script into a folder.
 
         Args:
             folder: The server's.
             store: S3.
-            program: The image's own ``serve``, which needs no script.
+            scripted: Whether a script serves it; False of an image's own ``serve``.
 
         Raises:
             JobFailureError: They are not there, or not a safe archive.
@@ -70,7 +70,7 @@ class ServedModel:
         model.mkdir()
         if self.source is not None:
             _unpack(self.source, model, folder, store)
-        if program is not None:
+        if not scripted:
             return Script(_CODE, "")
         return self._script(folder, store)
 

@@ -18,7 +18,7 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.local import interpreter
 from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
-from mlops_sm.local.jobs.attend import start_process
+from mlops_sm.local.jobs.attend import OWN, start_process
 from mlops_sm.local.jobs.folder import JobFolder, last_line
 from mlops_sm.local.jobs.packages import has_packages, with_packages
 from mlops_sm.local.serving.connection import Response, ServerProcess, listen
@@ -70,7 +70,8 @@ class Server:
         workers: int = 1,
         network: bool = True,
         warm: bool = True,
-        program: Path | None = None,
+        program: tuple[str, ...] | None = None,
+        python: Path | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Running:
         """Start a server on a staged model and wait until it is healthy.
@@ -81,7 +82,8 @@ class Server:
             workers: How many processes load the model; so many invocations run at once.
             network: Whether it reaches the machine's network.
             warm: Whether a fork of a warm worker may run it.
-            program: The image's own ``serve``; it listens on port 8080 of a network of its own.
+            python: The image's own Python; this one by default.
+            program: The command of the image's own ``serve``; it listens on port 8080 of a network of its own.
             is_stopped: Whether somebody gave up waiting.
 
         Raises:
@@ -92,7 +94,7 @@ class Server:
         running = Running(listen(self.folder.scratch), asks=program is not None)
         argv: tuple[str, ...] = ("python3", _PROGRAM, str(workers), MODEL, script.folder, script.program)
         if program is not None:
-            argv = ("python3", _FORWARD, str(workers), str(program))
+            argv = ("python3", _FORWARD, str(workers), *program)
         try:
             with self.log.open("ab") as log:
                 launch = Launch(
@@ -104,7 +106,7 @@ class Server:
                     network=network and program is None,
                     log=log.fileno(),
                     read_only=(MODEL,),
-                    overlaid=interpreter.own().changeable(self.folder.root),
+                    overlaid=interpreter.of(python or OWN).changeable(self.folder.root),
                 )
                 running.attend(start_process(launch, self.site, warm=warm and not has_packages(self.folder)))
             deadline = time.monotonic() + self.startup_seconds

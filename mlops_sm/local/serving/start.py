@@ -10,7 +10,7 @@ from typing import Final
 
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
-from mlops_sm.local.jobs.packages import install
+from mlops_sm.local.jobs.packages import furnish, install
 from mlops_sm.local.serving.model import ServedModel
 from mlops_sm.local.serving.server import Running, Server
 from mlops_sm.local.site import Site
@@ -68,16 +68,19 @@ def start_container(
         raise JobFailureError(f"ClientError: {site.images.refusal(model.image, 'ModelName').what}")
     program = image.program("serve")
     if image.programs is not None and program is None:
-        raise JobFailureError(f"ClientError: image {model.image} cannot serve: {image.programs} has no serve")
-    script = model.stage(folder, site.store, program=program)
+        raise JobFailureError(f"ClientError: {site.images.lacking(model.image, 'serve', 'ModelName').what}")
+    script = model.stage(folder, site.store, scripted=program is None)
+    furnish(image, folder, site)
     if program is None:
-        install(folder.inside(script.folder) / "requirements.txt", folder, site, what="the model's requirements.txt")
+        requirements, what = folder.inside(script.folder) / "requirements.txt", "the model's requirements.txt"
+        install(requirements, folder, site, python=image.interpreter, what=what)
     environment = job_environment(
         {**settings.variables, **model.environment, **settings.overrides},
         region=site.region,
         endpoint_url=site.endpoint_url(network=settings.network and program is None),
         account_id=site.account_id,
         parallel_jobs=site.warm.parallel_jobs,
+        interpreter=image.interpreter,
     )
     limit = {} if settings.startup_seconds is None else {"startup_seconds": settings.startup_seconds}
     return Server(site=site, folder=folder, log=log, **limit).start(
@@ -87,5 +90,6 @@ def start_container(
         network=settings.network,
         warm=image.warm,
         program=program,
+        python=image.interpreter,
         is_stopped=is_stopped,
     )

@@ -89,6 +89,92 @@ def test_an_image_may_stand_for_a_folder_of_programs(tmp_path: Path) -> None:
     assert (image.programs, image.warm, image.program("serve"), image.program("train")) == (
         tmp_path,
         False,
-        serve,
+        (str(serve),),
         None,
     )
+
+
+def executable(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_one_program_is_told_what_to_be(tmp_path: Path) -> None:
+    program = executable(tmp_path / "entry")
+    image = ImageTable.of({"mine": {"program": program}}).find("mine:1")
+    assert image == Image(programs=tmp_path / "entry")
+    assert (image.program("train"), image.program("serve")) == ((program, "train"), (program, "serve"))
+    assert image.entry_point == (program,)
+
+
+def test_an_image_may_have_its_own_python_and_packages(tmp_path: Path) -> None:
+    python = executable(tmp_path / "venv/bin/python")
+    (tmp_path / "needs.txt").touch()
+    lines = {"a": {"interpreter": str(tmp_path / "venv")}, "b": {"interpreter": python}, "c": {"interpreter": "sh"}}
+    table = ImageTable.of({**lines, "d": {"requirements": str(tmp_path / "needs.txt")}})
+    for name in ("a", "b"):
+        image = table.find(name)
+        assert image == Image(interpreter=Path(python))
+        assert (image.warm, image.program("train"), image.entry_point) == (False, None, None)
+    found = table.find("c")
+    assert found is not None
+    assert found.interpreter is not None
+    assert found.interpreter.name == "sh"
+    with_packages = table.find("d")
+    assert with_packages == Image(requirements=tmp_path / "needs.txt")
+    assert with_packages.warm
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ({"program": "/nowhere"}, "E423"),
+        ({"program": "/etc"}, "E423"),
+        ({"interpreter": "/nowhere/python"}, "E424"),
+        ({"interpreter": "no-such-python-on-the-path"}, "E424"),
+        ({"interpreter": __file__}, "E424"),
+        ({"requirements": "/nowhere.txt"}, "E425"),
+        ({"programme": "/nowhere"}, "E410"),
+        ({}, "E410"),
+    ],
+)
+def test_a_table_that_names_what_is_not_there(target: dict[str, str], code: str) -> None:
+    with pytest.raises(InputError) as refused:
+        ImageTable.of({"mine": target})
+    (problem,) = refused.value.problems
+    assert problem.code == code
+    assert problem.where == 'pyproject.toml -> [tool.mlops_sm.local.images] -> "mine"'
+    assert problem.fix
+
+
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        (["*", "mine", "mi*"], "mine"),
+        (["mine", "1.dkr.ecr.us-east-1.amazonaws.com/mine"], "1.dkr.ecr.us-east-1.amazonaws.com/mine"),
+        (["*/mine", "*/mine:1"], "*/mine:1"),
+        (["*/mine:1", "*/mine"], "*/mine:1"),
+        (["m*", "*e"], "m*"),
+        (["*e", "m*"], "*e"),
+    ],
+)
+def test_the_most_specific_line_counts_and_the_first_of_equals(
+    tmp_path: Path, patterns: list[str], chosen: str
+) -> None:
+    folders = {pattern: tmp_path / str(number) for number, pattern in enumerate(patterns)}
+    for folder in folders.values():
+        executable(folder / "train")
+    table = ImageTable.of({pattern: str(folder) for pattern, folder in folders.items()})
+    image = table.find("1.dkr.ecr.us-east-1.amazonaws.com/mine:1")
+    assert image is not None
+    assert image.programs == folders[chosen]
+
+
+def test_a_program_that_is_wanted_and_lacking_is_named(tmp_path: Path) -> None:
+    executable(tmp_path / "serve")
+    problem = ImageTable.of({"mine": str(tmp_path)}).lacking("mine:1", "train", "here")
+    assert (problem.code, problem.where) == ("E423", "here")
+    assert str(tmp_path) in problem.what
+    assert '"train"' in problem.what

@@ -57,10 +57,11 @@ class Serving:
         self, model: ServedModel, *, folder: JobFolder | None = None, program: Path | None = None, **options: Any
     ) -> Running:
         folder = folder or self.folder
-        script = model.stage(folder, self.store, program=program)
+        script = model.stage(folder, self.store, scripted=program is None)
         environment = job_environment(model.environment, region="us-east-1", endpoint_url=None)
         server = Server(site=self.site, folder=folder, log=folder.log)
-        return server.start(script, environment, program=program, **options)
+        command = None if program is None else (str(program),)
+        return server.start(script, environment, program=command, **options)
 
     @property
     def log(self) -> str:

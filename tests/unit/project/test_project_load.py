@@ -176,6 +176,7 @@ def test_no_toml(tmp_path: Path) -> None:
         PROJECT + "[tool.mlops_sm.environments]\ndev = 1\n",
         PROJECT + "[tool.mlops_sm.local]\nimages = 1\n",
         PROJECT + "[tool.mlops_sm.local.images]\nx = 1\n",
+        PROJECT + "[tool.mlops_sm.local.images]\nx = { program = 1 }\n",
     ],
 )
 def test_wrong_shapes(tmp_path: Path, text: str) -> None:
@@ -184,8 +185,20 @@ def test_wrong_shapes(tmp_path: Path, text: str) -> None:
 
 def test_what_an_image_stands_for_is_a_name_or_a_folder_beside_the_file(tmp_path: Path) -> None:
     text = PROJECT + '[tool.mlops_sm.local.images]\nx = "python"\ny = "containers/y"\nz = "/srv/z"\n'
+    text += 't = { program = "entry", interpreter = "venv/bin/python", requirements = "needs.txt" }\n'
+    text += 'u = { interpreter = "python3.9" }\n'
     images = load_project(write(tmp_path, text), variables={}).local.images
-    assert images == {"x": "python", "y": str(tmp_path / "containers" / "y"), "z": "/srv/z"}
+    assert images == {
+        "x": "python",
+        "y": str(tmp_path / "containers" / "y"),
+        "z": "/srv/z",
+        "t": {
+            "program": str(tmp_path / "entry"),
+            "interpreter": str(tmp_path / "venv/bin/python"),
+            "requirements": str(tmp_path / "needs.txt"),
+        },
+        "u": {"interpreter": "python3.9"},
+    }
 
 
 def test_no_name(tmp_path: Path) -> None:
