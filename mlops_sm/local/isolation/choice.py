@@ -12,6 +12,7 @@ from mlops_sm.errors import InputError, Problem, RefusedError, did_you_mean
 from mlops_sm.local.isolation.direct import DirectIsolation
 from mlops_sm.local.isolation.layer import ML, Capabilities, Fact, Forks, Isolation, Launch, Process
 from mlops_sm.local.isolation.linux import NamespaceIsolation
+from mlops_sm.local.isolation.preload import PreloadIsolation
 from mlops_sm.local.isolation.starting import WHERE
 from mlops_sm.local.isolation.sudo import SudoIsolation
 
@@ -24,9 +25,10 @@ LAYERS: Final[Mapping[str, Callable[[], Isolation]]] = {
     "namespace": NamespaceIsolation,
     "sudo": SudoIsolation,
     "direct": DirectIsolation,
+    "preload": PreloadIsolation,
 }
 """Every layer by its name."""
-_ORDER: Final = {"linux": ("namespace", "sudo", "direct"), "darwin": ("direct",)}
+_ORDER: Final = {"linux": ("namespace", "sudo", "direct", "preload"), "darwin": ("direct",)}
 """The layers that are tried, best first, by platform."""
 
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mlops_sm.local.isolation.preload import PreloadIsolation
+
 TOUCHES = Path(__file__).with_name("touches_ml.py")
 ABSENT = {"parquet", "xgboost-save", "xgboost-read"}
 """Ways that take a library which need not be installed."""
@@ -58,7 +60,7 @@ def run(root, *argv, **options):
     return finish(*begin(root, *argv, **options))
 
 try:
-{body}
+    exec({body!r})
 finally:
     layer.close()
 print(json.dumps(result))
@@ -67,6 +69,10 @@ print(json.dumps(result))
 SUDO = """
 from mlops_sm.local.isolation.sudo import SudoIsolation
 layer = SudoIsolation(sudo="/opt/sudo")
+"""
+PRELOAD = """
+from mlops_sm.local.isolation.preload import PreloadIsolation
+layer = PreloadIsolation()
 """
 DIRECT = """
 from mlops_sm.local.isolation.direct import DirectIsolation
@@ -132,13 +138,15 @@ def machines(request: pytest.FixtureRequest) -> Callable[[str], Machine]:
                 folder = "/opt/home/.cache/mlops-sm/direct"
                 home = f"os.makedirs({folder!r}); os.chown({folder!r}, 65534, 65534)"
                 return Machine(DIRECT, f"{cover}\n{home}\nos.symlink({folder!r} + '/ml', '/opt/ml')")
+            case "preload":
+                return Machine(PRELOAD, cover)
             case _:
                 raise AssertionError(layer)
 
     return make
 
 
-@pytest.fixture(params=["sudo", "direct"])
+@pytest.fixture(params=["sudo", "direct", "preload"])
 def layer(request: pytest.FixtureRequest) -> str:
     """Each layer's name."""
     return str(request.param)
@@ -150,8 +158,7 @@ def on_machine(layer: str, machines: Callable[[str], Machine], as_nobody: Callab
     machine = machines(layer)
 
     def run(body: str) -> Any:
-        text = "\n".join(f"    {line}" for line in body.strip().splitlines())
-        return as_nobody(PROGRAM.format(make=machine.make, body=text), prepare=machine.prepare)
+        return as_nobody(PROGRAM.format(make=machine.make, body=body), prepare=machine.prepare)
 
     yield run
 
@@ -234,8 +241,8 @@ def test_the_link_leads_to_one_job_at_a_time_of_all_processes(on_machine: Run) -
         """
 from mlops_sm.local.isolation.direct import DirectIsolation
 first, second = furnish("first"), furnish("second")
-process, output = begin(first, "sh", "-c", "echo $$ > /opt/ml/me; read x < /opt/ml/go")
 os.mkfifo(first / "ml/go")
+process, output = begin(first, "sh", "-c", "echo $$ > /opt/ml/me; read x < /opt/ml/go")
 while not (first / "ml/me").exists():
     time.sleep(0.01)
 mine, layer = layer, DirectIsolation(home=Path("/opt/home"), patience=0.05)
@@ -279,3 +286,92 @@ warm.close()
     )
     (before, (code, output), after) = result
     assert (before, code, output.split()[0], after) == (None, 0, "import", True)
+
+
+PRELOAD_ONLY = pytest.mark.parametrize("layer", ["preload"])
+
+
+@PRELOAD_ONLY
+def test_programs_are_led_however_they_are_started_and_whatever_they_are_given(on_machine: Run) -> None:
+    result = on_machine(
+        '''
+root = furnish("cell")
+(root / "ml/code/train").write_text("#!/bin/sh\\necho train $0 $(pwd) $(cat /opt/ml/code/word)\\n")
+(root / "ml/code/train").chmod(0o755)
+(root / "ml/code/word").write_text("word")
+SCRIPT = """
+import os, subprocess, sys, tempfile
+made = tempfile.mkstemp(dir="/opt/ml/code", suffix=".x")[1]
+print(os.getcwd(), os.path.realpath("word"), made.startswith("/opt/ml/code/"))
+print(subprocess.check_output(["/opt/ml/code/train"], env={"A": "b"}, text=True).split()[-1])
+print(subprocess.check_output("exec /opt/ml/code/train", shell=True, env={}, text=True).split()[-1])
+print(subprocess.check_output(["env", "-i", "/opt/ml/code/train"], text=True).split()[-1])
+print(os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn("/opt/ml/code/train", ["train"], {}), 0)[1]))
+sys.stdout.flush()
+os.execl("/opt/ml/code/train", "train")
+"""
+inside = run(root, "python3", "-c", SCRIPT)
+path = run(root, "train", environment={"PATH": "/opt/ml/code:/usr/bin:/bin"})
+result = [inside, path]
+'''
+    )
+    (code, output), (path_code, path_output) = result
+    assert code == 0, output
+    lines = output.splitlines()
+    assert lines[0] == "/opt/ml/code /opt/ml/code/word True"
+    assert lines[1:4] == ["word", "word", "word"]
+    assert [line.split()[-2:] for line in lines[4:]] == [["/opt/ml/code", "word"], ["0"], ["/opt/ml/code", "word"]]
+    assert (path_code, path_output.split()[-2:]) == (0, ["/opt/ml/code", "word"])
+
+
+@PRELOAD_ONLY
+def test_sockets_names_networks_and_read_only_folders_are_led_too(on_machine: Run) -> None:
+    result = on_machine(
+        '''
+root = furnish("cell-" + "x" * 120)
+SCRIPT = """
+import socket
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("/opt/mlops-sm/s.sock")
+listener.listen()
+socket.socket(socket.AF_UNIX).connect("/opt/mlops-sm/s.sock")
+print(socket.gethostbyname("algo-2"), socket.getaddrinfo("algo-12", 80, type=socket.SOCK_STREAM)[0][4])
+server = socket.create_server(("127.0.0.1", 0))
+socket.create_connection(server.getsockname()).close()
+try:
+    socket.create_connection(("192.0.2.1", 9), timeout=5)
+except OSError as error:
+    print(error.strerror)
+try:
+    open("/opt/ml/model/x", "w")
+except OSError as error:
+    print(error.strerror)
+print(open("/opt/ml/model/there").read())
+open("/opt/ml/x", "w").close()
+"""
+(root / "ml/model/there").write_text("there")
+result = run(root, "python3", "-c", SCRIPT, network=False, read_only=("/opt/ml/model",))
+'''
+    )
+    assert result == [
+        0,
+        "127.0.0.2 ('127.0.0.12', 80)\nNetwork is unreachable\nRead-only file system\nthere\n",
+    ]
+
+
+def test_without_a_compiler_the_preload_layer_says_so(tmp_path: Path) -> None:
+    layer = PreloadIsolation(cache=tmp_path, environ={"PATH": str(tmp_path)})
+    fact = layer.probe()
+    assert (fact.ok, "no C compiler" in fact.detail, "Install a C compiler" in fact.fix) == (False, True, True)
+    (tmp_path / "cc").write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
+    (tmp_path / "cc").chmod(0o755)
+    layer = PreloadIsolation(cache=tmp_path, environ={"PATH": str(tmp_path)})
+    assert layer.probe().detail == f"{tmp_path}/cc cannot compile the library: broken"
+    assert [path.name for path in tmp_path.iterdir()] == ["cc"]
+
+
+def test_the_library_is_not_kept_where_others_can_write(tmp_path: Path) -> None:
+    (tmp_path / "mlops-sm").mkdir()
+    (tmp_path / "mlops-sm").chmod(0o777)
+    layer = PreloadIsolation(environ={"XDG_CACHE_HOME": str(tmp_path), "PATH": ""})
+    assert layer._folder() != tmp_path / "mlops-sm"
