@@ -355,7 +355,7 @@ FIDELITY: Final[Mapping[StepKind, Mapping[str, Member]]] = MappingProxyType(
         StepKind.INFERENCE_COMPONENT: _INFERENCE_COMPONENT,
     }
 )
-"""Request members of the kinds whose jobs and servers run here. Models and model packages are only kept, all of them."""
+"""Request members of the kinds whose jobs and servers run here. Models and packages are only kept, all of them."""
 
 JOBS: Final[Mapping[StepKind, StepKind]] = MappingProxyType(
     {
