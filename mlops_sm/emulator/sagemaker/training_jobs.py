@@ -11,7 +11,7 @@ from mlops_sm.definition.document import Json
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.definition.wording import repeated
 from mlops_sm.emulator.errors import invalid
-from mlops_sm.emulator.jobs import IN_PROGRESS, JobFamily
+from mlops_sm.emulator.jobs import IN_PROGRESS, STOPPING, JobFamily
 from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_active, check_job, delete_job, start_job, stop_job
 from mlops_sm.emulator.service import Call, Operation, find
@@ -238,7 +238,9 @@ def _progress(entity: Entity, status: str, message: str, now: float) -> Entity:
         return entity
     if status == "Downloading" and "TrainingStartTime" not in entity.body:
         entity = entity.with_body({"TrainingStartTime": now}, modified=now)
-    return _enter(entity, status, message, now)
+    entity = _enter(entity, status, message, now)
+    # It has run or waited too long: that its owner did not ask makes no difference.
+    return entity.with_body({}, modified=now, status=STOPPING) if status == STOPPING else entity
 
 
 def _finish(entity: Entity, outcome: JobOutcome, now: float) -> Entity:

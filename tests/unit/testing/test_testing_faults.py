@@ -338,6 +338,14 @@ def test_spot_instances_that_are_never_there(account: OpenAccount) -> None:
     assert "BillableTimeInSeconds" not in job
 
 
+def test_a_step_without_spot_instances_fails_with_the_limit(account: OpenAccount) -> None:
+    account.faults.capacity("Train")
+    execution = run(account, **spot(account, wait=900))
+    assert execution.step("Train").failure_reason == (
+        "ClientError: the job was stopped before its end (MaxWaitTimeExceeded, MaxWaitTimeInSeconds is 900)"
+    )
+
+
 def test_a_job_that_waits_for_instances_can_be_stopped(account: OpenAccount) -> None:
     account.faults.interrupt_spot("job", seconds=7200)
     client = account.client("sagemaker")
