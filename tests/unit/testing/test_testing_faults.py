@@ -109,7 +109,7 @@ def run(account: OpenAccount, *policies: dict[str, Any], script: str = "print('t
     client = account.client("sagemaker")
     client.create_pipeline(PipelineName="p", PipelineDefinition=text, RoleArn=account.role_arn)
     arn = client.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
-    until(lambda: account.clock.advance(seconds=5) and not is_running(account, arn), "the execution's end")
+    until(lambda: account.clock.advance(minutes=1) and not is_running(account, arn), "the execution's end")
     return account.wait(arn)
 
 
