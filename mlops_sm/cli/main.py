@@ -26,7 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("run", "Run a pipeline, here or in an AWS account."),
     "executions": ("executions", "List, show, stop and retry executions."),
     "logs": ("logs", "Show the log of a step's job."),
-    "models": ("models", "List and show registered models."),
+    "models": ("models", "List, compare, approve, reject and promote models."),
     "local": ("local", "Serve the local account to other programs."),
     "demo": ("demo", "Run the lending life cycle on this machine."),
 }

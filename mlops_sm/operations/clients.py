@@ -79,6 +79,15 @@ class SageMakerClient(Protocol):
     def list_pipeline_execution_steps(self, **request: object) -> Response:
         """``ListPipelineExecutionSteps``."""
 
+    def list_pipeline_parameters_for_execution(self, **request: object) -> Response:
+        """``ListPipelineParametersForExecution``."""
+
+    def describe_processing_job(self, **request: object) -> Response:
+        """``DescribeProcessingJob``."""
+
+    def describe_training_job(self, **request: object) -> Response:
+        """``DescribeTrainingJob``."""
+
     def list_model_package_groups(self, **request: object) -> Response:
         """``ListModelPackageGroups``."""
 
@@ -87,6 +96,24 @@ class SageMakerClient(Protocol):
 
     def describe_model_package(self, **request: object) -> Response:
         """``DescribeModelPackage``."""
+
+    def create_model_package(self, **request: object) -> Response:
+        """``CreateModelPackage``."""
+
+    def update_model_package(self, **request: object) -> Response:
+        """``UpdateModelPackage``."""
+
+    def create_model_package_group(self, **request: object) -> Response:
+        """``CreateModelPackageGroup``."""
+
+    def describe_model_package_group(self, **request: object) -> Response:
+        """``DescribeModelPackageGroup``."""
+
+    def get_model_package_group_policy(self, **request: object) -> Response:
+        """``GetModelPackageGroupPolicy``."""
+
+    def put_model_package_group_policy(self, **request: object) -> Response:
+        """``PutModelPackageGroupPolicy``."""
 
 
 class S3Client(Protocol):
@@ -100,6 +127,9 @@ class S3Client(Protocol):
 
     def put_object(self, **request: object) -> Response:
         """``PutObject``."""
+
+    def list_objects_v2(self, **request: object) -> Response:
+        """``ListObjectsV2``."""
 
 
 class LogsClient(Protocol):

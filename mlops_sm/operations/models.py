@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from mlops_sm import naming
+from mlops_sm.checks.approval import Evidence, bias_of, numbers_of
+from mlops_sm.definition.document import Json
 from mlops_sm.errors import InputError, Problem, did_you_mean
-from mlops_sm.operations.clients import Clients
+from mlops_sm.operations.clients import Clients, Response
 from mlops_sm.operations.refusals import AwsError
 
 LATEST = "latest"
@@ -32,6 +34,10 @@ class Package:
         images: Container images, in the same order.
         metrics_uri: S3 URI of the model quality statistics.
         metrics: Numbers out of those statistics; None when there are none or they cannot be read.
+        bias: Bias metrics out of its bias reports; None as for `metrics`.
+        properties: What its author and its approvers wrote down about it.
+        approval_description: Who decided what, and why.
+        stage: Where in its life cycle it is, e.g. ``prod/Approved``.
     """
 
     arn: str
@@ -45,6 +51,10 @@ class Package:
     images: tuple[str, ...]
     metrics_uri: str | None
     metrics: Mapping[str, float] | None
+    bias: Mapping[str, float] | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    approval_description: str = ""
+    stage: str = ""
 
     @property
     def name(self) -> str:
@@ -88,9 +98,15 @@ def find_package(clients: Clients, reference: str, *, prefix: str = "") -> str:
 
 def show_package(clients: Clients, arn: str) -> Package:
     """One package version with its metrics."""
-    described = clients.sagemaker.describe_model_package(ModelPackageName=arn)
+    return read_package(clients, clients.sagemaker.describe_model_package(ModelPackageName=arn))
+
+
+def read_package(clients: Clients, described: Response) -> Package:
+    """A package version out of the answer of DescribeModelPackage, with its metrics."""
     containers = described.get("InferenceSpecification", {}).get("Containers", [])
-    statistics = described.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri")
+    reports = described.get("ModelMetrics", {})
+    statistics = reports.get("ModelQuality", {}).get("Statistics", {}).get("S3Uri")
+    stage = described.get("ModelLifeCycle", {})
     return Package(
         arn=described["ModelPackageArn"],
         group=described.get("ModelPackageGroupName", ""),
@@ -103,51 +119,65 @@ def show_package(clients: Clients, arn: str) -> Package:
         images=tuple(c["Image"] for c in containers if "Image" in c),
         metrics_uri=statistics,
         metrics=_metrics(clients, statistics) if statistics else None,
+        bias=_bias(clients, reports.get("Bias", {})),
+        properties=described.get("CustomerMetadataProperties", {}),
+        approval_description=described.get("ApprovalDescription", ""),
+        stage=f"{stage['Stage']}/{stage['StageStatus']}" if stage else "",
     )
 
 
+def package_in_use(clients: Clients, package: Package) -> Package | None:
+    """The version that another one of its group would take the place of: the newest approved one, None without any."""
+    request = {"ModelPackageGroupName": package.group, "ModelApprovalStatus": "Approved"}
+    others = [s for s in _pages(clients, request, None) if s["ModelPackageArn"] != package.arn]
+    return show_package(clients, max(others, key=_age)["ModelPackageArn"]) if others else None
+
+
+def evidence(package: Package) -> Evidence:
+    """What a policy looks at."""
+    return Evidence(name=package.name, metrics=package.metrics, bias=package.bias)
+
+
 def _metrics(clients: Clients, uri: str) -> Mapping[str, float] | None:
-    """The numbers of a statistics file. A report that cannot be read takes nothing from the package: None."""
+    report = _report(clients, uri)
+    return None if report is None else numbers_of(report)
+
+
+def _bias(clients: Clients, sources: Mapping[str, Any]) -> Mapping[str, float] | None:
+    reports = [_report(clients, source["S3Uri"]) for source in sources.values() if "S3Uri" in source]
+    read = [bias_of(report) for report in reports if report is not None]
+    return {name: value for found in read for name, value in found.items()} if read else None
+
+
+def _report(clients: Clients, uri: str) -> Json | None:
+    """A report out of S3. One that cannot be read takes nothing from the package: None."""
     try:
         bucket, key = naming.parse_s3_uri(uri)
-        document = json.loads(clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+        return json.loads(clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     except (AwsError, ValueError):
         return None
-    return dict(_numbers(document))
-
-
-def _numbers(document: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, float]]:
-    """Metrics by name: ``{"..._metrics": {"auc": {"value": 0.8}}}`` gives ``auc``; other numbers keep their path."""
-    match document:
-        case {"value": int() | float() as value} if not isinstance(value, bool):
-            yield ".".join(path), float(value)
-        case dict():
-            for key, value in document.items():
-                yield from _numbers(value, path if key.endswith("_metrics") and not path else (*path, str(key)))
-        case bool() | list():
-            return
-        case int() | float():
-            yield ".".join(path), float(document)
-        case _:
-            return
 
 
 def _summaries(clients: Clients, group: str | None, prefix: str, limit: int | None) -> Iterator[Mapping[str, Any]]:
     for name in [group] if group is not None else list(_groups(clients, prefix)):
-        request: dict[str, Any] = {
-            "ModelPackageGroupName": name,
-            "SortBy": "CreationTime",
-            "SortOrder": "Descending",
-            "MaxResults": min(limit or 100, 100),
-        }
-        count = 0
-        while True:
-            page = clients.sagemaker.list_model_packages(**request)
-            yield from page["ModelPackageSummaryList"]
-            count += len(page["ModelPackageSummaryList"])
-            if not page.get("NextToken") or (limit is not None and count >= limit):
-                break
-            request["NextToken"] = page["NextToken"]
+        yield from _pages(clients, {"ModelPackageGroupName": name}, limit)
+
+
+def _pages(clients: Clients, group: Mapping[str, str], limit: int | None) -> Iterator[Mapping[str, Any]]:
+    request: dict[str, Any] = {
+        **group,
+        "SortBy": "CreationTime",
+        "SortOrder": "Descending",
+        "MaxResults": min(limit or 100, 100),
+    }
+    count = 0
+    while True:
+        page = clients.sagemaker.list_model_packages(**request)
+        yield from page["ModelPackageSummaryList"]
+        count += len(page["ModelPackageSummaryList"])
+        if not page.get("NextToken") or (limit is not None and count >= limit):
+            return
+        request["NextToken"] = page["NextToken"]
 
 
 def _groups(clients: Clients, prefix: str) -> Iterator[str]:

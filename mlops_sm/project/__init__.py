@@ -9,6 +9,7 @@ from mlops_sm.project.load import (
     load_project,
     standalone_project,
 )
+from mlops_sm.project.policy import Policy
 from mlops_sm.project.project import LOCAL, LocalSettings, Project
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "STANDALONE",
     "Environment",
     "LocalSettings",
+    "Policy",
     "Project",
     "find_project_file",
     "load_project",

@@ -114,6 +114,7 @@ class Environment(BaseModel):
         tags: Put on everything that is created, the owner's tags of this project included.
         profile: The profile in the AWS configuration whose credentials are used.
         protected: Changes ask for more than ``--yes``.
+        four_eyes: Who made a model version cannot approve it.
         provenance: For each field, who set it.
     """
 
@@ -134,6 +135,7 @@ class Environment(BaseModel):
     tags: Annotated[Mapping[str, str], AfterValidator(_tags)] = Field(default_factory=dict)
     profile: Annotated[str, Field(min_length=1)] | None = None
     protected: bool = False
+    four_eyes: bool = False
     provenance: Mapping[str, str] = Field(default_factory=dict)
 
     # Rules about two fields are validators of the later one: unlike model validators they run beside other problems.

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from mlops_sm import naming
 from mlops_sm.errors import InputError, Problem, did_you_mean
 from mlops_sm.project.environment import Environment
+from mlops_sm.project.policy import read_policy
 from mlops_sm.project.project import LOCAL, LocalSettings, Project
 
 FILE_NAME: Final = "pyproject.toml"
@@ -24,9 +25,11 @@ ENVIRONMENT_TAG: Final = "mlops-sm:environment"
 STANDALONE: Final = "standalone"
 """The name of the project that stands in where there is none."""
 
-_PROJECT_KEYS: Final = ("name", "environments", "local")
+_PROJECT_KEYS: Final = ("name", "environments", "local", "policy")
 # A function in a module, e.g. pipelines.stand_ins:run_emr.
 _FUNCTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_NAMES: Final = frozenset({"interpreter", "engine"})
+"""Keys of an image's table whose value may be a name instead of a path."""
 _LOCAL_KEYS: Final = ("images", "handlers", "isolation")
 _SETTINGS: Final = tuple(f for f in Environment.model_fields if f not in {"name", "provenance"})
 _FROM_VARIABLES: Final = (
@@ -69,6 +72,7 @@ def load_project(start: Path, *, variables: Mapping[str, str] = os.environ) -> P
     problems = _unknown_keys(table, _PROJECT_KEYS, f"{path} [tool.mlops_sm]")
     name = _project_name(table, path, problems)
     local = _local_settings(table.get("local", {}), path, problems)
+    policy = read_policy(table.get("policy", {}), f"{path} [tool.mlops_sm.policy]", problems)
     environments = {}
     tables = _environment_tables(table.get("environments", {}), path, problems)
     for environment_name, settings in tables.items():
@@ -79,7 +83,7 @@ def load_project(start: Path, *, variables: Mapping[str, str] = os.environ) -> P
             environments[environment_name] = environment
     if problems:
         raise InputError(*problems)
-    return Project(name=name, root=path.parent, environments=environments, local=local)
+    return Project(name=name, root=path.parent, environments=environments, local=local, policy=policy)
 
 
 def standalone_project(root: Path, *, variables: Mapping[str, str] | None = None) -> Project:
@@ -220,15 +224,13 @@ def _local_settings(table: object, path: Path, problems: list[Problem]) -> Local
     )
 
 
-def _isolation(value: object, where: str, problems: list[Problem]) -> str:
-    """The name of a layer; which ones there are is known where they are."""
 def _stands_for(image: str, target: object, path: Path, problems: list[Problem]) -> str | dict[str, str]:
     """What an image stands for, with paths from where the file is; a word without a slash is a name."""
     if isinstance(target, str) and target:
         return str(path.parent / target) if "/" in target else target
     if isinstance(target, dict) and all(isinstance(value, str) and value for value in target.values()):
         return {
-            key: value if key == "interpreter" and "/" not in value else str(path.parent / value)
+            key: value if key in _NAMES and "/" not in value else str(path.parent / value)
             for key, value in target.items()
         }
     problems.append(
@@ -237,12 +239,14 @@ def _stands_for(image: str, target: object, path: Path, problems: list[Problem])
             f"{path} [tool.mlops_sm.local.images]",
             f'image "{image}" stands for {target!r}',
             f'Write "{image}" = "python" for an image that local Python stands for, or a table of paths: program, '
-            "interpreter, requirements.",
+            'interpreter, requirements; or engine = "docker" to run it as it is.',
         )
     )
     return ""
 
 
+def _isolation(value: object, where: str, problems: list[Problem]) -> str:
+    """The name of a layer; which ones there are is known where they are."""
     if isinstance(value, str) and value:
         return value
     fix = 'Write isolation = "auto", or the name of a way to isolate jobs that "mlops-sm doctor" shows.'
@@ -328,6 +332,7 @@ _HOW: Final = {
     "security_group_ids": 'For example security_group_ids = ["sg-0a1b2c3d"], together with subnets.',
     "network_isolation": "Write true or false.",
     "protected": "Write true or false.",
+    "four_eyes": "Write true or false.",
     "tags": 'For example tags = { team = "credit-risk" }.',
     "profile": "Name a profile of your AWS configuration, or leave profile out.",
 }

@@ -9,6 +9,7 @@ from typing import Final
 
 from mlops_sm.errors import InputError, Problem, did_you_mean
 from mlops_sm.project.environment import Environment
+from mlops_sm.project.policy import Policy
 
 LOCAL: Final = "local"
 """The environment that every project has: the local account."""
@@ -39,12 +40,14 @@ class Project:
         root: The folder of its pyproject.toml, absolute.
         environments: By name; ``local`` is always there.
         local: Settings of local runs.
+        policy: What a model version must fulfil before it is approved.
     """
 
     name: str
     root: Path
     environments: Mapping[str, Environment]
     local: LocalSettings = LocalSettings()
+    policy: Policy = field(default_factory=Policy)
 
     def environment(self, name: str) -> Environment:
         """The environment of that name.

@@ -1,0 +1,300 @@
+"""Promoting a model version to the next environment: a verified copy, or the permission to use the original."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Any, Final
+
+from mlops_sm import naming
+from mlops_sm.errors import Problem, RefusedError
+from mlops_sm.operations.approvals import APPROVED, MAX_PROPERTIES, PENDING, moment, plain
+from mlops_sm.operations.clients import Clients
+from mlops_sm.operations.models import Package, list_packages, show_package
+from mlops_sm.operations.refusals import AwsError
+from mlops_sm.project import Environment
+
+FROM: Final = "promoted.from"
+"""The property that names the version a copy was made of."""
+_CHUNK: Final = 1024 * 1024
+_COPIED: Final = (
+    "ModelPackageDescription",
+    "InferenceSpecification",
+    "AdditionalInferenceSpecifications",
+    "SourceAlgorithmSpecification",
+    "ModelMetrics",
+    "DriftCheckBaselines",
+    "Domain",
+    "Task",
+    "SamplePayloadUrl",
+    "SkipModelValidation",
+    "ModelPackageRegistrationType",
+)
+_URIS: Final = frozenset({"ModelDataUrl", "S3Uri", "SamplePayloadUrl"})
+_NOT_COPIED: Final = frozenset({"ModelDataETag", "ImageDigest", "ProductId"})
+"""What DescribeModelPackage adds about an artifact as it is stored there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """One object that was copied.
+
+    Attributes:
+        source: Its S3 URI.
+        target: Its copy's.
+        sha256: Of the content that was read, written, and read again.
+        size: Bytes.
+    """
+
+    source: str
+    target: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What came of a promotion.
+
+    Attributes:
+        package: By copy the version in the target's registry, by reference the original as the target sees it.
+        copied: The objects of a copy.
+        existing: The copy was there already, with the same content.
+        images: Container images of another account or region than the target's.
+    """
+
+    package: Package
+    copied: tuple[Copied, ...] = ()
+    existing: bool = False
+    images: tuple[str, ...] = ()
+
+
+def promote_by_copy(
+    source: Clients, target: Clients, arn: str, *, origin: str, environment: Environment, why: str, now: datetime
+) -> Promotion:
+    """Copy an approved version with its reports to another environment, where it waits for its approval.
+
+    Every object is read, written with its SHA-256, which S3 compares with what arrives, and read again.
+
+    Args:
+        source: The account the version is in.
+        target: The account of the environment.
+        arn: The version.
+        origin: The environment it is in.
+        environment: Where it goes.
+        why: What who promotes it says.
+        now: The time.
+
+    Raises:
+        RefusedError: It is not approved, or an object is missing or has changed under way (E148).
+    """
+    described = source.sagemaker.describe_model_package(ModelPackageName=arn)
+    package = _approved(source, arn)
+    by = source.sts.get_caller_identity()["Arn"]
+    folder = f"promoted/{package.group}/{origin}-{package.version}"
+    copies: dict[str, Copied] = {}
+
+    def copied(uri: str) -> str:
+        if not uri.endswith("/"):
+            return _copy(source, target, uri, f"s3://{environment.model_bucket}/{folder}", copies)
+        _, prefix = naming.parse_s3_uri(uri)
+        place = f"s3://{environment.model_bucket}/{folder}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}/"
+        for each in _below(source, uri):
+            inside = naming.parse_s3_uri(each)[1].removeprefix(prefix).rpartition("/")[0]
+            _copy(source, target, each, f"{place}{inside}".rstrip("/"), copies, addressed=False)
+        return place
+
+    request = {name: _moved(described[name], copied) for name in _COPIED if name in described}
+    properties = {
+        **{k: v for k, v in package.properties.items() if not k.startswith(("approval.", "promoted."))},
+        FROM: plain(package.arn),
+        "promoted.by": plain(by),
+        "promoted.at": moment(now),
+        "promoted.why": plain(why),
+        "promoted.sha256": _digest(copies),
+    }
+    existing = _existing(target, package, properties)
+    if existing is not None:
+        return Promotion(package=existing, copied=tuple(copies.values()), existing=True)
+    _ensure_group(target, package.group, environment)
+    made = target.sagemaker.create_model_package(
+        **request,
+        ModelPackageGroupName=package.group,
+        ModelApprovalStatus=PENDING,
+        CustomerMetadataProperties=dict(list(properties.items())[-MAX_PROPERTIES:]),
+        ModelLifeCycle={"Stage": environment.name, "StageStatus": PENDING},
+    )["ModelPackageArn"]
+    source.sagemaker.update_model_package(
+        ModelPackageArn=arn, ModelLifeCycle={"Stage": environment.name, "StageStatus": "Promoted"}
+    )
+    return Promotion(
+        package=show_package(target, made),
+        copied=tuple(copies.values()),
+        images=tuple(image for image in package.images if not _reaches(image, environment)),
+    )
+
+
+def promote_by_reference(source: Clients, target: Clients, arn: str, *, environment: Environment) -> Promotion:
+    """Let another account use an approved version where it is: a statement in the resource policy of its group.
+
+    The statement is about the registry. The buckets and keys of the version's artifacts have policies of their own.
+
+    Args:
+        source: The account the version is in.
+        target: The account that may use it.
+        arn: The version.
+        environment: The target's.
+
+    Raises:
+        RefusedError: It is not approved (E148).
+    """
+    package = _approved(source, arn)
+    group = source.sagemaker.describe_model_package_group(ModelPackageGroupName=package.group)["ModelPackageGroupArn"]
+    try:
+        found = source.sagemaker.get_model_package_group_policy(ModelPackageGroupName=package.group)
+        policy = json.loads(found["ResourcePolicy"])
+    except AwsError as error:
+        if not error.is_not_found and error.code != "ValidationException":
+            raise
+        policy = {"Version": "2012-10-17", "Statement": []}
+    sid = f"PromotedTo{environment.account}"
+    root = f"arn:{group.split(':')[1]}:iam::{environment.account}:root"
+    statement = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": {"AWS": root},
+        "Action": [
+            "sagemaker:DescribeModelPackageGroup",
+            "sagemaker:ListModelPackages",
+            "sagemaker:DescribeModelPackage",
+            "sagemaker:CreateModel",
+        ],
+        "Resource": [group, f"{group.replace(':model-package-group/', ':model-package/')}/*"],
+    }
+    others = [each for each in policy["Statement"] if each.get("Sid") != sid]
+    source.sagemaker.put_model_package_group_policy(
+        ModelPackageGroupName=package.group,
+        ResourcePolicy=json.dumps({**policy, "Statement": [*others, statement]}),
+    )
+    source.sagemaker.update_model_package(
+        ModelPackageArn=arn, ModelLifeCycle={"Stage": environment.name, "StageStatus": "Shared"}
+    )
+    return Promotion(
+        package=show_package(target, package.arn),
+        images=tuple(image for image in package.images if not _reaches(image, environment)),
+    )
+
+
+def _approved(clients: Clients, arn: str) -> Package:
+    package = show_package(clients, arn)
+    if package.approval != APPROVED:
+        fix = f'mlops-sm models approve {package.name} --why "..."'
+        raise RefusedError(Problem("E148", package.name, f"it is {package.approval}, not {APPROVED}", fix))
+    return package
+
+
+def _moved(value: Any, copied: Callable[[str], str], member: str = "") -> Any:  # noqa: ANN401 - parts of a request
+    """A part of a description as a request has it, every object in it copied."""
+    match value:
+        case dict():
+            return {k: _moved(v, copied, k) for k, v in value.items() if k not in _NOT_COPIED}
+        case list():
+            return [_moved(each, copied, member) for each in value]
+        case str() if member in _URIS and value.startswith("s3://"):
+            return copied(value)
+        case _:
+            return value
+
+
+def _copy(
+    source: Clients, target: Clients, uri: str, folder: str, copies: dict[str, Copied], *, addressed: bool = True
+) -> str:
+    """Copy one object below a folder; by default to a place that its content names, so that nothing is overwritten."""
+    if uri in copies:
+        return copies[uri].target
+    bucket, key = naming.parse_s3_uri(uri)
+    with tempfile.TemporaryFile() as file:
+        try:
+            body = source.s3.get_object(Bucket=bucket, Key=key)["Body"]
+        except AwsError as error:
+            if not error.is_not_found:
+                raise
+            what = "it is not there, though the version refers to it"
+            raise RefusedError(Problem("E148", uri, what, "Put it back, or register the version anew.")) from error
+        digest, size = _read(body, file)
+        place = "/".join([folder, *([digest.hex()[:16]] if addressed else []), key.rpartition("/")[2]])
+        to_bucket, to_key = naming.parse_s3_uri(place)
+        file.seek(0)
+        target.s3.put_object(
+            Bucket=to_bucket,
+            Key=to_key,
+            Body=file,
+            ChecksumAlgorithm="SHA256",
+            ChecksumSHA256=base64.b64encode(digest).decode(),
+        )
+    written, _ = _read(target.s3.get_object(Bucket=to_bucket, Key=to_key)["Body"], None)
+    if written != digest:
+        what = f"the copy of {uri} holds something else: SHA-256 {written.hex()}, not {digest.hex()}"
+        raise RefusedError(Problem("E148", place, what, "Somebody else writes there. Run the command again."))
+    copies[uri] = Copied(source=uri, target=place, sha256=digest.hex(), size=size)
+    return place
+
+
+def _read(body: IO[bytes], file: IO[bytes] | None) -> tuple[bytes, int]:
+    """Read to the end, into a file if there is one; digest and size."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := body.read(_CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+        if file is not None:
+            file.write(chunk)
+    return digest.digest(), size
+
+
+def _below(clients: Clients, uri: str) -> Iterator[str]:
+    bucket, prefix = naming.parse_s3_uri(uri)
+    request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+    while True:
+        page = clients.s3.list_objects_v2(**request)
+        yield from (f"s3://{bucket}/{each['Key']}" for each in page.get("Contents", []))
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _digest(copies: Mapping[str, Copied]) -> str:
+    """One digest of everything that was copied."""
+    lines = sorted(f"{each.sha256} {each.target}" for each in copies.values())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _existing(target: Clients, package: Package, properties: Mapping[str, str]) -> Package | None:
+    try:
+        found = list_packages(target, group=package.group, limit=None)
+    except AwsError as error:
+        if not error.is_not_found:
+            raise
+        return None
+    same = (FROM, "promoted.sha256")
+    return next((p for p in found if all(p.properties.get(key) == properties[key] for key in same)), None)
+
+
+def _ensure_group(target: Clients, group: str, environment: Environment) -> None:
+    try:
+        target.sagemaker.describe_model_package_group(ModelPackageGroupName=group)
+    except AwsError as error:
+        if not error.is_not_found:
+            raise
+        tags = [{"Key": key, "Value": value} for key, value in sorted(environment.tags.items())]
+        more = {"Tags": tags} if tags else {}
+        target.sagemaker.create_model_package_group(ModelPackageGroupName=group, **more)
+
+
+def _reaches(image: str, environment: Environment) -> bool:
+    """Whether an image is in a registry of the target's region; whose account it is, its policy decides."""
+    return ".dkr.ecr." not in image or f".dkr.ecr.{environment.region}." in image
