@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
 from mlops_sm.emulator.clock import Clock
@@ -37,9 +38,13 @@ class Background:
     def begin(self, name: str, work: Callable[[], None]) -> None:
         """Do something on a thread of its own."""
 
+        # From here on, not from when the thread has come to run.
+        working = ExitStack()
+        working.enter_context(self.moments.working())
+
         def run() -> None:
             try:
-                with self.moments.working():
+                with working:
                     work()
             except Exception:
                 _log.exception("%s failed inside the local account", name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ SERVING: Final = frozenset({IN_SERVICE, UPDATING, ROLLING_BACK})
 """Statuses of an endpoint that answers requests."""
 IN_PROGRESS: Final = (CREATING, UPDATING, ROLLING_BACK, DELETING)
 MAX_REASON: Final = 1024
+_MOMENT: Final = 1.0
+"""Seconds that whoever asks about an endpoint waits for what has just begun with it."""
 _LAST_WORDS: Final = 5.0
 """Seconds that requests which are under way get when the account is closed."""
 _SETTLED: Final[Mapping[str, Json]] = {"Pending": None, "PendingDeploymentSummary": None}
@@ -91,6 +94,7 @@ class Hosting:
         self.draw = draw
         self._lock = threading.Lock()
         self._live: dict[tuple[Scope, str], Live] = {}
+        self._begun: dict[tuple[Scope, str], float] = {}
 
     # ------------------------------------------------------------------ what operations ask for
 
@@ -99,11 +103,11 @@ class Hosting:
         live = Live(entity)
         with self._lock:
             self._live[entity.scope, entity.name] = live
-        self._background.begin(f"endpoint {entity.name}", lambda: self._create(live))
+        self._begin(entity, lambda: self._create(live))
 
     def update(self, entity: Entity, shifts: Shifts) -> None:
         """Take an endpoint to the configuration that is pending in its record; returns at once."""
-        self._background.begin(f"endpoint {entity.name}", lambda: self._update(entity, shifts))
+        self._begin(entity, lambda: self._update(entity, shifts))
 
     def reweigh(self, entity: Entity, members: Mapping[str, Json], snapshot: Snapshot) -> None:
         """Give the variants of an endpoint other weights and sizes; returns at once.
@@ -113,13 +117,22 @@ class Hosting:
             members: Of its record, with the variants as they shall be.
             snapshot: What it runs then.
         """
-        self._background.begin(f"endpoint {entity.name}", lambda: self._reweigh(entity, members, snapshot))
+        self._begin(entity, lambda: self._reweigh(entity, members, snapshot))
 
     def delete(self, entity: Entity) -> None:
         """End an endpoint that is being deleted, and forget its record; returns at once."""
         with self._lock:
             live = self._live.pop((entity.scope, entity.name), None)
-        self._background.begin(f"endpoint {entity.name}", lambda: self._delete(entity, live))
+        self._begin(entity, lambda: self._delete(entity, live))
+
+    def linger(self, entity: Entity) -> None:
+        """Give what has just begun with an endpoint the moment that it needs.
+
+        boto3's waiters, the CLI's and the SDKs look every 30 seconds; a deployment here takes less than one.
+        """
+        left = _MOMENT - (time.monotonic() - self._begun.get((entity.scope, entity.name), 0.0))
+        if left > 0:
+            self._background.moments.settle(left)
 
     def close(self) -> None:
         """End every endpoint, after the work in the background; their records stay as they are."""
@@ -273,6 +286,10 @@ class Hosting:
             current = self._store.get(entity.scope, Kind.ENDPOINT, entity.name)
             if current is not None:
                 self._store.save(current.with_body(members, modified=self._now(), status=status))
+
+    def _begin(self, entity: Entity, work: Callable[[], None]) -> None:
+        self._begun[entity.scope, entity.name] = time.monotonic()
+        self._background.begin(f"endpoint {entity.name}", work)
 
     def _now(self) -> float:
         return self._clock().timestamp()

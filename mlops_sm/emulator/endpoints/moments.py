@@ -72,10 +72,10 @@ class Moments:
         for event in come:
             event.set()
 
-    def settle(self) -> None:
-        """Wait until nobody works any more, but waits for moments that have not come."""
+    def settle(self, patience: float = _PATIENCE) -> None:
+        """Wait until nobody works any more, but waits for moments that have not come; at most so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._busy or self._closed, _PATIENCE)
+            self._changed.wait_for(lambda: not self._busy or self._closed, patience)
 
     def close(self) -> None:
         """Wake everybody: no moment comes any more."""

@@ -47,8 +47,11 @@ def create_endpoint(call: Call) -> dict[str, Json]:
 
 
 def describe_endpoint(call: Call) -> dict[str, Json]:
-    """An endpoint as it stands now."""
+    """An endpoint as it stands now; what has just begun with it gets a moment first."""
     entity = endpoint_of(call)
+    if entity.status in IN_PROGRESS:
+        call.service.hosting.linger(entity)
+        entity = endpoint_of(call)
     return {**entity.body, **_summary(entity)}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 from hosting import DOUBLE, Hosted
 
 from mlops_sm.local.warm import WarmWorkers
@@ -44,6 +44,23 @@ def test_an_endpoint_answers(hosted: Hosted, operations: Any) -> None:
     assert answer["ContentType"] == "application/json"
     assert answer["InvokedProductionVariant"] == "AllTraffic"
     assert answer["Body"].read() == b"[6.0, 14.0]"
+
+
+def test_a_waiter_need_not_look_twice(hosted: Hosted) -> None:
+    """It would look again only after half a minute. A busy machine gets a second chance."""
+    hosted.model({"code/inference.py": DOUBLE, "factor.json": "2"})
+    hosted.config()
+    client = hosted.account.sagemaker
+
+    def is_ready_at_once(name: str) -> bool:
+        client.create_endpoint(EndpointName=name, EndpointConfigName="config")
+        try:
+            client.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"MaxAttempts": 1})
+        except WaiterError:
+            return False
+        return True
+
+    assert any(is_ready_at_once(f"mine-{number}") for number in range(10))
 
 
 def test_what_is_deployed_does_not_change_with_its_parts(hosted: Hosted, operations: Any) -> None:
