@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from mlops_sm.errors import InputError, Problem, did_you_mean
+from mlops_sm.local.isolation.containers import ENGINES
+from mlops_sm.local.isolation.layer import Container
 
 PYTHON: Final = "python"
 """What an image stands for: the interpreter this package runs in."""
@@ -65,7 +67,7 @@ ANALYZERS: Final = frozenset({"sagemaker-model-monitor-analyzer", "sagemaker-cla
 ImageTarget = str | Mapping[str, str]
 """What a line of the table says: ``python``, a folder of programs, or a table of `_KEYS`."""
 
-_KEYS: Final = ("program", "interpreter", "requirements")
+_KEYS: Final = ("program", "interpreter", "requirements", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +79,29 @@ class Image:
             as a container's entry point is; None when it stands for Python.
         interpreter: Its Python; None for the one this package runs in.
         requirements: The requirements.txt of its packages; None when its Python has all of them.
+        engine: What runs the image as it is, ``docker`` or ``podman``; None when it only stands for something else.
     """
 
     programs: Path | None = None
     interpreter: Path | None = None
     requirements: Path | None = None
+    engine: str | None = None
 
     @property
     def warm(self) -> bool:
         """Whether its jobs may fork from a warm worker."""
-        return self.programs is None and self.interpreter is None
+        return self.programs is None and self.interpreter is None and self.engine is None
+
+    def container(self, image_uri: str, *, replaces_entry_point: bool) -> Container | None:
+        """The image as it is, with a command in place of its entry point or as its arguments; None without engine."""
+        if self.engine is None:
+            return None
+        return Container(engine=self.engine, image=image_uri, replaces_entry_point=replaces_entry_point)
 
     def program(self, name: str) -> tuple[str, ...] | None:
         """The command of one of its programs, None when it has none of that name."""
+        if self.engine is not None:
+            return (name,)
         if self.programs is None:
             return None
         if _is_executable(self.programs):
@@ -219,7 +231,13 @@ def _of_table(target: Mapping[str, str], where: str) -> Image | list[Problem]:
     ]
     if not target:
         problems.append(Problem("E410", where, "the table is empty", f"Name at least one of {', '.join(_KEYS)}."))
-    program, interpreter, requirements = (target.get(key) for key in _KEYS)
+    program, interpreter, requirements, engine = (target.get(key) for key in _KEYS)
+    if engine is not None and (engine not in ENGINES or len(target) > 1):
+        what = f'"{engine}" is to run the image as it is' + (
+            ", and it stands for something else" if len(target) > 1 else ""
+        )
+        fix = f"Write engine = {' or '.join(map(repr, ENGINES))}, and nothing else."
+        problems.append(Problem("E410", where, what, fix))
     if program is not None and not _has_programs(Path(program)):
         problems.append(
             Problem(
@@ -248,6 +266,7 @@ def _of_table(target: Mapping[str, str], where: str) -> Image | list[Problem]:
         programs=None if program is None else Path(program).absolute(),
         interpreter=python,
         requirements=None if requirements is None else Path(requirements).absolute(),
+        engine=engine,
     )
 
 

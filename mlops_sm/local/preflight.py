@@ -176,6 +176,8 @@ def _check_processing(step: Step, scope: Scope, images: ImageTable) -> Iterator[
 
 def _has_entry_point(images: ImageTable, image_uri: Json) -> bool:
     image = images.find(image_uri) if isinstance(image_uri, str) else None
+    if image is not None and image.engine is not None:
+        return True
     return image is not None and image.entry_point is not None
 
 

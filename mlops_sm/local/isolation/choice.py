@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from mlops_sm.errors import InputError, Problem, RefusedError, did_you_mean
+from mlops_sm.local.isolation.containers import ContainerIsolation
 from mlops_sm.local.isolation.direct import DirectIsolation
 from mlops_sm.local.isolation.layer import ML, Capabilities, Fact, Forks, Isolation, Launch, Process
 from mlops_sm.local.isolation.linux import NamespaceIsolation
@@ -58,6 +59,7 @@ class ChosenIsolation:
         self._lock = threading.Lock()
         self._tried: list[Isolation] = []
         self._chosen: Isolation | None = None
+        self._engines: dict[str, Isolation] = {}
 
     @property
     def name(self) -> str:
@@ -98,6 +100,8 @@ class ChosenIsolation:
         Raises:
             RefusedError: What `refusal` says; E409, this job could not get its own /opt/ml.
         """
+        if launch.container is not None:
+            return self._engine(launch.container.engine).run(launch)
         layer = self._choose()
         if layer is None:
             raise RefusedError(*filter(None, [self.refusal()]))
@@ -106,8 +110,15 @@ class ChosenIsolation:
     def close(self) -> None:
         """End the processes of every layer, and with them every job they still run."""
         with self._lock:
-            for layer in self._tried:
+            for layer in (*self._tried, *self._engines.values()):
                 layer.close()
+
+    def _engine(self, name: str) -> Isolation:
+        """What runs images as they are; made when first asked for."""
+        with self._lock:
+            if name not in self._engines:
+                self._engines[name] = ContainerIsolation(name)
+            return self._engines[name]
 
     def _choose(self) -> Isolation | None:
         with self._lock:

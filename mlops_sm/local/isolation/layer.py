@@ -33,6 +33,21 @@ class Fact(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The image that a job is to run in as it is.
+
+    Attributes:
+        engine: What runs it: ``docker`` or ``podman``.
+        image: Its URI.
+        replaces_entry_point: Whether the command replaces the image's entry point; it is its arguments otherwise.
+    """
+
+    engine: str
+    image: str
+    replaces_entry_point: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """One command to run as a job.
 
@@ -46,6 +61,7 @@ class Launch:
         network: False gives the job a network of its own in which only loopback exists.
         read_only: Folders below `ML` that the job may not write to.
         overlaid: Folders of the machine that the job may change as it likes: what it changes is seen by nobody else.
+        container: The image it runs in; None for a process of this machine's.
         log: Descriptor that takes the job's stdout and stderr; the caller keeps and closes it.
     """
 
@@ -59,6 +75,7 @@ class Launch:
     network: bool = field(default=True)
     read_only: tuple[str, ...] = ()
     overlaid: tuple[str, ...] = ()
+    container: Container | None = None
 
 
 class Ended(NamedTuple):

@@ -182,7 +182,7 @@ def _overlay(folder: str, changes: str, *, as_user: bool) -> None:
     kind = ",userxattr" if as_user else ""
     for place in (changes, changes.replace(_CHANGES, _CHANGES_IN_MEMORY)):
         for name in ("upper", "work"):
-            Path(place, name).mkdir(parents=True)
+            Path(place, name).mkdir(parents=True, exist_ok=True)
         options = f"lowerdir={_escaped(folder)},upperdir={place}/upper,workdir={place}/work{kind}"
         # Nothing in it outlives the job, so its end need not wait for the disk (an option of Linux 5.10 and later).
         for more in (",volatile", ""):

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.local.environment import base_environment
@@ -93,6 +93,9 @@ class Layer(ABC):
         launcher: Starts its jobs; closed with it.
     """
 
+    takes_containers: ClassVar[bool] = False
+    """Whether it runs images as they are."""
+
     def __init__(self, launcher: Launcher | None = None) -> None:
         self._launcher = launcher or Launcher()
         self._probing = threading.Lock()
@@ -137,6 +140,9 @@ class Layer(ABC):
         problem = self.refusal()
         if problem is not None:
             raise RefusedError(problem)
+        if launch.container is not None and not self.takes_containers:
+            what = f'image {launch.container.image} is to run in {launch.container.engine}, not by "{self.name}"'
+            raise RefusedError(Problem("E436", WHERE, what, "Let what chooses between the two start it."))
         return self._begin(launch, forks)
 
     def close(self) -> None:

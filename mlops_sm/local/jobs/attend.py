@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Protocol
 from mlops_sm.errors import RefusedError
 from mlops_sm.local import interpreter
 from mlops_sm.local.faults import FaultKind, JobFault
-from mlops_sm.local.isolation.layer import Ended, Launch, Process
+from mlops_sm.local.isolation.layer import Container, Ended, Launch, Process
 from mlops_sm.local.jobs.channels import Inputs
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.jobs.metrics import MetricScanner
@@ -83,6 +83,7 @@ class Command:
         max_runtime_in_seconds: After that the job is stopped.
         inputs: The data that is given to it while it runs; None when it has found all of it.
         interpreter: The Python whose packages the job may change for itself.
+        container: The image it runs in as it is; None for a process of this machine's.
         fault: What is to go wrong with the process.
     """
 
@@ -94,6 +95,7 @@ class Command:
     max_runtime_in_seconds: float
     inputs: Inputs | None = None
     interpreter: Path = OWN
+    container: Container | None = None
     fault: JobFault | None = None
 
 
@@ -149,6 +151,7 @@ def _run(
                 network=command.network,
                 read_only=command.inputs.read_only if command.inputs is not None else (),
                 overlaid=interpreter.of(command.interpreter).changeable(folder.root),
+                container=command.container,
                 log=log_end,
             )
             started = site.clock()

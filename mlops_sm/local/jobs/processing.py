@@ -77,7 +77,8 @@ def _run(request: Mapping[str, Json], arn: str, run: JobRun, folder: JobFolder) 
         (here.ml / "output").mkdir()
         inputs.append(_inputs(request, run, here, (index, len(hosts))))
         furnish(image, here, site)
-        install_for_sdk(here, site, image.interpreter)
+        if image.engine is None:
+            install_for_sdk(here, site, image.interpreter)
         for output in outputs:
             _local(output["S3Output"], here).mkdir(parents=True, exist_ok=True)
         here.write_json(
@@ -159,8 +160,8 @@ def _image(application: Mapping[str, Json], site: Site) -> Image:
 
 def _command(request: Mapping[str, Json], image: Image, site: Site, *, network: bool) -> Command:
     application = request["AppSpecification"]
-    entrypoint = application.get("ContainerEntrypoint") or image.entry_point
-    if not entrypoint:
+    entrypoint = application.get("ContainerEntrypoint") or image.entry_point or ()
+    if not entrypoint and image.engine is None:
         raise JobFailureError("ClientError: AppSpecification has no ContainerEntrypoint, and the image is not run here")
     return Command(
         argv=(*entrypoint, *(application.get("ContainerArguments") or [])),
@@ -176,5 +177,6 @@ def _command(request: Mapping[str, Json], image: Image, site: Site, *, network: 
         network=network,
         warm=image.warm,
         interpreter=image.interpreter or OWN,
+        container=image.container(application["ImageUri"], replaces_entry_point=bool(entrypoint)),
         max_runtime_in_seconds=(request.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") or MAX_RUNTIME,
     )

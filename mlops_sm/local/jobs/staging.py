@@ -80,7 +80,8 @@ class Staging:
             if share is not None:
                 inputs.add(Channel.of_training(channel, self._mode, share))
         furnish(self.image, folder, self.run.site)
-        install_for_sdk(folder, self.run.site, self.image.interpreter)
+        if self.image.engine is None:
+            install_for_sdk(folder, self.run.site, self.image.interpreter)
         folder.write_json("input/config/inputdataconfig.json", self._input_data_config(host))
         folder.write_json("input/config/hyperparameters.json", self.request.get("HyperParameters") or {})
         folder.write_json("input/config/resourceconfig.json", self.layout.resource_config(host))
@@ -146,6 +147,9 @@ class Staging:
             network=network,
             warm=self.image.warm,
             interpreter=self.image.interpreter or OWN,
+            container=self.image.container(
+                algorithm.get("TrainingImage", ""), replaces_entry_point=bool(algorithm.get("ContainerEntrypoint"))
+            ),
             max_runtime_in_seconds=max_runtime_in_seconds,
         )
 

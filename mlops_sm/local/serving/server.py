@@ -17,7 +17,7 @@ from typing import Final
 
 from mlops_sm.definition.document import Json
 from mlops_sm.local import interpreter
-from mlops_sm.local.isolation.layer import SCRATCH, Launch, Process
+from mlops_sm.local.isolation.layer import SCRATCH, Container, Launch, Process
 from mlops_sm.local.jobs.attend import OWN, start_process
 from mlops_sm.local.jobs.folder import JobFolder, last_line
 from mlops_sm.local.jobs.packages import has_packages, with_packages
@@ -72,6 +72,7 @@ class Server:
         warm: bool = True,
         program: tuple[str, ...] | None = None,
         python: Path | None = None,
+        container: Container | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> Running:
         """Start a server on a staged model and wait until it is healthy.
@@ -83,6 +84,7 @@ class Server:
             network: Whether it reaches the machine's network.
             warm: Whether a fork of a warm worker may run it.
             python: The image's own Python; this one by default.
+            container: The image it runs in as it is; None for processes of this machine's.
             program: The command of the image's own ``serve``; it listens on port 8080 of a network of its own.
             is_stopped: Whether somebody gave up waiting.
 
@@ -105,6 +107,7 @@ class Server:
                     environment=with_packages(environment, self.folder),
                     network=network and program is None,
                     log=log.fileno(),
+                    container=container,
                     read_only=(MODEL,),
                     overlaid=interpreter.of(python or OWN).changeable(self.folder.root),
                 )

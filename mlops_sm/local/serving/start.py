@@ -91,5 +91,6 @@ def start_container(
         warm=image.warm,
         program=program,
         python=image.interpreter,
+        container=image.container(model.image, replaces_entry_point=True),
         is_stopped=is_stopped,
     )
