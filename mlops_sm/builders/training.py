@@ -42,12 +42,22 @@ class Channel:
         content_type: For algorithms that read several, e.g. ``text/csv``.
         input_mode: ``File``, ``FastFile`` or ``Pipe``.
         s3_data_distribution_type: ``FullyReplicated``, or ``ShardedByS3Key`` for a part of it on each instance.
+        s3_data_type: ``S3Prefix``, ``ManifestFile``, or ``AugmentedManifestFile``, which takes Pipe mode.
+        attribute_names: What of each line of an augmented manifest is streamed, in this order.
+        compression_type: ``Gzip`` unpacks the objects on their way into a pipe.
+        record_wrapper_type: ``RecordIO`` makes each object, or attribute, in a pipe a record.
+        shuffle_seed: Shuffles the objects, or lines, in Pipe mode for every epoch anew.
     """
 
     s3_uri: Text
     content_type: Text | None = None
     input_mode: Text = "File"
     s3_data_distribution_type: Text = "FullyReplicated"
+    s3_data_type: Text = "S3Prefix"
+    attribute_names: Sequence[str] = ()
+    compression_type: Text | None = None
+    record_wrapper_type: Text | None = None
+    shuffle_seed: Whole | None = None
 
 
 def training(
@@ -284,6 +294,16 @@ def _data_problems(
     if not channels:
         yield Problem("E333", where, "it has no channels, so there is nothing to learn from", "give channels={...}")
     yield from part_name_problems(where, "channel", channels)
+    for name, channel in channels.items():
+        if isinstance(channel, Channel) and channel.s3_data_type == "AugmentedManifestFile":
+            if channel.input_mode != "Pipe":
+                what = f'channel "{name}" reads an augmented manifest, which only Pipe mode does'
+                yield Problem("E339", where, what, 'set input_mode="Pipe"')
+            if not channel.attribute_names:
+                what = f'channel "{name}" reads an augmented manifest and names none of its attributes'
+                yield Problem(
+                    "E339", where, what, "give attribute_names, in the order in which they are to be streamed"
+                )
     for name in hyperparameters:
         if name.startswith("sagemaker_"):
             yield Problem("E339", where, f'the hyperparameter "{name}" is AWS\'s own', "use code and entry_point")
@@ -292,18 +312,25 @@ def _data_problems(
 def _channel(name: str, channel: Text | Channel) -> shapes.Channel:
     if not isinstance(channel, Channel):
         channel = Channel(s3_uri=channel)
-    content_type = {} if channel.content_type is None else {"content_type": channel.content_type}
+    attributes: dict[str, Any] = {"attribute_names": list(channel.attribute_names)} if channel.attribute_names else {}
+    more: dict[str, Any] = {
+        "content_type": channel.content_type,
+        "compression_type": channel.compression_type,
+        "record_wrapper_type": channel.record_wrapper_type,
+        "shuffle_config": None if channel.shuffle_seed is None else shapes.ShuffleConfig(seed=channel.shuffle_seed),
+    }
     return shapes.Channel(
         channel_name=name,
         data_source=shapes.DataSource(
             s3_data_source=shapes.S3DataSource(
-                s3_data_type="S3Prefix",
+                s3_data_type=channel.s3_data_type,
                 s3_uri=channel.s3_uri,
                 s3_data_distribution_type=channel.s3_data_distribution_type,
+                **attributes,
             )
         ),
         input_mode=channel.input_mode,
-        **content_type,
+        **{name: value for name, value in more.items() if value is not None},
     )
 
 

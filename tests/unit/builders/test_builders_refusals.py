@@ -45,6 +45,10 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
         ("E330", "'x y' is no name for the input"),
     ],
     "no_channels": [("E333", "it has no channels")],
+    "augmented_manifest_in_file_mode": [
+        ("E339", 'only Pipe mode does set input_mode="Pipe"'),
+        ("E339", "names none of its attributes"),
+    ],
     "code_without_entry_point": [("E339", "code without entry_point")],
     "entry_point_without_code": [("E339", "entry_point without code")],
     "entry_point_is_missing": [("E307", 'Did you mean "job.py"?')],

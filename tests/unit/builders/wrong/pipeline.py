@@ -16,6 +16,7 @@ from sagemaker.mlops.workflow.fail_step import FailStep
 from sagemaker.mlops.workflow.for_each_step import ForEachSelector, IterationOutput
 
 from mlops_sm.builders import (
+    Channel,
     Compute,
     Context,
     Security,
@@ -185,6 +186,11 @@ def everything_at_once(ctx: Context) -> None:
 @case
 def no_channels(ctx: Context) -> None:
     a_training(ctx, channels={})
+
+
+@case
+def augmented_manifest_in_file_mode(ctx: Context) -> None:
+    a_training(ctx, channels={"lines": Channel(s3_uri="s3://b/lines", s3_data_type="AugmentedManifestFile")})
 
 
 @case
