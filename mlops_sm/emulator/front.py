@@ -13,6 +13,7 @@ from mlops_sm.checks.service import sagemaker_model
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.arrival import Arrival
 from mlops_sm.emulator.backends.requests import READING_METHODS, Effect, effect
+from mlops_sm.emulator.callers import user_context
 from mlops_sm.emulator.errors import AwsError, UnsavedError, unknown_operation
 from mlops_sm.emulator.moto_requests import ask_moto, aws_request
 from mlops_sm.emulator.protocol import Answer, answer, refuse
@@ -139,8 +140,22 @@ class AccountFront:
             contents.remove([received.content])
             raise
 
-    def perform(self, scope: Scope, operation: str, request: dict[str, Json], step: str = "") -> Mapping[str, Json]:
-        """Perform an operation of SageMaker on a validated request; `step` is the pipeline's step that calls.
+    def perform(
+        self,
+        scope: Scope,
+        operation: str,
+        request: dict[str, Json],
+        step: str = "",
+        caller: Callable[[], dict[str, Json]] = dict,
+    ) -> Mapping[str, Json]:
+        """Perform an operation of SageMaker on a validated request.
+
+        Args:
+            scope: The account and region.
+            operation: Its name.
+            request: Its members.
+            step: The pipeline's step that calls.
+            caller: Who calls, in the form of CreatedBy.
 
         Raises:
             AwsError: It was refused, or it is not available here.
@@ -150,7 +165,10 @@ class AccountFront:
             raise unknown_operation(SAGEMAKER, operation)
         self._service.faults.check_call(operation, request, step)
         try:
-            return performed(Call(service=self._service, scope=scope, operation=operation, request=request, step=step))
+            call = Call(
+                service=self._service, scope=scope, operation=operation, request=request, step=step, caller=caller
+            )
+            return performed(call)
         except sqlite3.Error as error:
             # 507 is not among the statuses that botocore retries.
             raise AwsError("InsufficientStorage", f"The local account's database refused: {error}.", 507) from error
@@ -163,5 +181,7 @@ class AccountFront:
             sagemaker_model(),
             arrival.operation,
             arrival.read(),
-            lambda request: self.perform(scope, arrival.operation, request),
+            lambda request: self.perform(
+                scope, arrival.operation, request, caller=lambda: user_context(arrival, self._region)
+            ),
         )

@@ -66,6 +66,7 @@ class Call:
         operation: Its name.
         request: Its members.
         step: The pipeline's step that calls; empty when nobody's step does.
+        caller: Who calls, in the form of CreatedBy; empty of what the account does by itself.
     """
 
     service: Service
@@ -73,6 +74,7 @@ class Call:
     operation: str
     request: dict[str, Json]
     step: str = ""
+    caller: Callable[[], dict[str, Json]] = dict
 
     @property
     def store(self) -> Store:

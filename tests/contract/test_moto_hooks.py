@@ -33,6 +33,7 @@ from moto.s3.models import (
 )
 from moto.s3.notifications import S3NotificationEvent, send_event
 from moto.s3.utils import _VersionedKeyStore
+from moto.sts.models import sts_backends
 
 BUCKET = "contract"
 
@@ -308,3 +309,15 @@ def test_a_role_can_be_made_without_a_request() -> None:
             max_session_duration="3600",
         )
         assert [role.name for role in backend.roles.values()] == ["r"]
+
+
+def test_sts_tells_whose_key_it_is() -> None:
+    """`callers` asks so who makes a request of SageMaker."""
+    with mock_aws():
+        boto3.client("iam", region_name="us-east-1").create_user(UserName="ada")
+        key = boto3.client("iam", region_name="us-east-1").create_access_key(UserName="ada")["AccessKey"]["AccessKeyId"]
+        backend = sts_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        principal, arn, account = backend.get_caller_identity(key, "us-east-1")
+        assert arn == f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:user/ada"
+        assert account == DEFAULT_ACCOUNT_ID
+        assert principal

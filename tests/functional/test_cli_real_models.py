@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import boto3
 import pytest
 from command import begin
 
@@ -168,14 +169,29 @@ def test_a_rejection_says_why_and_takes_an_approval_back(filled: Filled) -> None
 
 def test_who_made_a_version_does_not_approve_it(filled: Filled) -> None:
     settings = f"{POLICY}\n[tool.mlops_sm.environments.local]\nfour_eyes = true\n"
-    folder = filled({"auc": 0.8}, {"auc": 0.81, "author": "arn:aws:iam::123456789012:user/ada"}, settings=settings)
-    unknown = mlops(folder, "models", "approve", f"{GROUP}/1", "--why", "good", code=3)
-    assert "nobody knows who made it" in unknown.stderr
-    decision = json.loads(mlops(folder, "models", "approve", f"{GROUP}/2", "--why", "good", "--json").stdout)
+    folder = filled({"auc": 0.8}, settings=settings)
+    own = mlops(folder, "models", "approve", f"{GROUP}/1", "--why", "mine", "--override", "mine", code=3)
+    assert "made it and cannot approve it" in own.stderr
+
+    role = "arn:aws:iam::123456789012:role/publisher"
     with LocalAccount.open(folder / ".mlops_sm") as account:
-        register(account.client("sagemaker"), account.client("s3"), auc=0.82, author=decision["by"])
-    own = mlops(folder, "models", "approve", f"{GROUP}/3", "--why", "mine", "--override", "mine", code=3)
-    assert f"{decision['by']} made it and cannot approve it" in own.stderr
+        account.ensure_role(role)
+        key = account.client("sts").assume_role(RoleArn=role, RoleSessionName="ada")["Credentials"]
+        ada = boto3.client(
+            "sagemaker",
+            region_name="us-east-1",
+            aws_access_key_id=key["AccessKeyId"],
+            aws_secret_access_key=key["SecretAccessKey"],
+            aws_session_token=key["SessionToken"],
+        )
+        arn = register(ada, account.client("s3"), auc=0.81)
+        made = ada.describe_model_package(ModelPackageName=arn)["CreatedBy"]["IamIdentity"]["Arn"]
+        me = account.client("sts").get_caller_identity()["Arn"]
+        register(ada, account.client("s3"), auc=0.82, author=me)
+    assert made == "arn:aws:sts::123456789012:assumed-role/publisher/ada"
+    assert f"Approved by {me}" in mlops(folder, "models", "approve", f"{GROUP}/2", "--why", "good").stdout
+    named = mlops(folder, "models", "approve", f"{GROUP}/3", "--why", "mine too", code=3)
+    assert f"{me} made it and cannot approve it" in named.stderr
 
 
 def test_several_must_approve(filled: Filled) -> None:

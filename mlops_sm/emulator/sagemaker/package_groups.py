@@ -26,7 +26,12 @@ def create_model_package_group(call: Call) -> dict[str, Json]:
         Kind.MODEL_PACKAGE_GROUP,
         name,
         now,
-        body={**call.members(), "ModelPackageGroupStatus": "Completed", LAST_VERSION: 0},
+        body={
+            **call.members(),
+            "ModelPackageGroupStatus": "Completed",
+            "CreatedBy": call.caller(),
+            LAST_VERSION: 0,
+        },
     )
     with call.store.transaction():
         if not call.store.add(entity):
@@ -38,7 +43,7 @@ def create_model_package_group(call: Call) -> dict[str, Json]:
 def describe_model_package_group(call: Call) -> dict[str, Json]:
     """A group."""
     entity = group_of(call, call.request["ModelPackageGroupName"])
-    return {**_summary(entity), **entity.body, "CreatedBy": {}}
+    return {**_summary(entity), "CreatedBy": {}, **entity.body}
 
 
 def list_model_package_groups(call: Call) -> dict[str, Json]:

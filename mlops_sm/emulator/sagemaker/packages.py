@@ -22,6 +22,8 @@ _PROPERTIES: Final = "CustomerMetadataProperties"
 _SPECIFICATIONS: Final = "AdditionalInferenceSpecifications"
 _CARD: Final = "ModelCard"
 _CONTENT: Final = "ModelCardContent"
+_AUTHOR: Final = "CreatedBy"
+_EDITOR: Final = "LastModifiedBy"
 _REPLACED: Final = (
     "ModelApprovalStatus",
     "ModelPackageRegistrationType",
@@ -57,7 +59,7 @@ def create_model_package(call: Call) -> dict[str, Json]:
 
 def _add(call: Call) -> Entity:
     now = call.now()
-    body = {**call.members("ModelPackageGroupName"), "ModelPackageStatus": "Completed"}
+    body = {**call.members("ModelPackageGroupName"), "ModelPackageStatus": "Completed", _AUTHOR: call.caller()}
     if "ModelPackageGroupName" not in call.request:
         name = call.request["ModelPackageName"]
         entity = Entity.new(call.scope, Kind.MODEL_PACKAGE, name, now, body=body)
@@ -100,10 +102,10 @@ def describe_model_package(call: Call) -> dict[str, Json]:
         "CreationTime": entity.created,
         "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
         "CertifyForMarketplace": entity.body.get("CertifyForMarketplace", False),
-        "CreatedBy": {},
+        _AUTHOR: entity.body.get(_AUTHOR) or {},
     }
     if entity.modified > entity.created:
-        described |= {"LastModifiedTime": entity.modified, "LastModifiedBy": {}}
+        described |= {"LastModifiedTime": entity.modified, _EDITOR: entity.body.get(_EDITOR) or {}}
     if call.request.get("IncludedData") == "MetadataOnly" and _CARD in described:
         described[_CARD] = {name: value for name, value in described[_CARD].items() if name != _CONTENT}
     return described
@@ -149,6 +151,7 @@ def update_model_package(call: Call) -> dict[str, Json]:
     def update() -> dict[str, Json]:
         entity = package_of(call, request["ModelPackageArn"])
         changes: dict[str, Json] = {name: request[name] for name in _REPLACED if name in request}
+        changes[_EDITOR] = call.caller()
         changes[_PROPERTIES] = _properties(entity, request) or None
         if _CARD in request:
             changes[_CARD] = {**(entity.body.get(_CARD) or {}), **request[_CARD]}
