@@ -37,7 +37,6 @@ class Background:
 
     def begin(self, name: str, work: Callable[[], None]) -> None:
         """Do something on a thread of its own."""
-
         # From here on, not from when the thread has come to run.
         working = ExitStack()
         working.enter_context(self.moments.working())

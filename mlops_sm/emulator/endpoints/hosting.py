@@ -35,7 +35,7 @@ SERVING: Final = frozenset({IN_SERVICE, UPDATING, ROLLING_BACK})
 """Statuses of an endpoint that answers requests."""
 IN_PROGRESS: Final = (CREATING, UPDATING, ROLLING_BACK, DELETING)
 MAX_REASON: Final = 1024
-_MOMENT: Final = 1.0
+_MOMENT: Final = 3.0
 """Seconds that whoever asks about an endpoint waits for what has just begun with it."""
 _LAST_WORDS: Final = 5.0
 """Seconds that requests which are under way get when the account is closed."""
@@ -128,7 +128,7 @@ class Hosting:
     def linger(self, entity: Entity) -> None:
         """Give what has just begun with an endpoint the moment that it needs.
 
-        boto3's waiters, the CLI's and the SDKs look every 30 seconds; a deployment here takes less than one.
+        boto3's waiters and the CLI's look every 30 seconds; a deployment here takes one or two.
         """
         left = _MOMENT - (time.monotonic() - self._begun.get((entity.scope, entity.name), 0.0))
         if left > 0:
