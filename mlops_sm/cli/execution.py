@@ -13,7 +13,7 @@ from mlops_sm.cli.ui import seconds
 from mlops_sm.compile import Compiled
 from mlops_sm.definition import Definition, Scalar
 from mlops_sm.errors import MlopsSmError
-from mlops_sm.operations import runs
+from mlops_sm.operations import approvals, runs
 from mlops_sm.operations.logs import read_log
 from mlops_sm.operations.publish import Action, Published, publish
 
@@ -47,7 +47,9 @@ def start(
     if published.action is not Action.UNCHANGED or published.uploaded:
         what = f"{len(published.uploaded)} asset(s) uploaded" if published.uploaded else "no asset uploaded"
         outside.ui.say(f"pipeline {published.pipeline_name} {published.action}, {what}")
-    arn = runs.start(account.clients, published.pipeline_name, parameters)
+    # Who registers in a pipeline is its role; the rule of four eyes is about who started it.
+    who = approvals.started_by(account.clients) if account.environment.four_eyes else ""
+    arn = runs.start(account.clients, published.pipeline_name, parameters, description=who)
     outside.ui.say(f"execution {arn.rpartition('/')[2]} started")
     return published, arn
 

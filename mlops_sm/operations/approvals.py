@@ -23,6 +23,9 @@ AUTHOR: Final = "author"
 EXECUTION: Final = "pipeline_execution_arn"
 """The property in which `builders.register_model` writes down the execution."""
 _PREFIX: Final = "approval."
+_STARTED: Final = "started by "
+_SERVICE: Final = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/[^/]+/SageMaker")
+"""Pipelines calling in the name of their role."""
 _BY: Final = re.compile(r"approval\.(\d+)\.by")
 # botocore's model: ApprovalDescription, CustomerMetadataMap, CustomerMetadataValue.
 _MAX_DESCRIPTION: Final = 1024
@@ -179,10 +182,16 @@ def approvers_of(package: Package) -> list[str]:
     return [value for key, value in sorted(package.properties.items()) if _BY.fullmatch(key)]
 
 
+def started_by(clients: Clients) -> str:
+    """The description of an execution that says who started it, which `authors_of` reads."""
+    return f"{_STARTED}{clients.sts.get_caller_identity()['Arn']}"
+
+
 def authors_of(clients: Clients, package: Package, described: Response) -> set[str]:
     """Who made a version: who called the service, who started the execution it comes from, and whom it names.
 
-    A pipeline registers in the name of its role, so that who started it is what counts.
+    A pipeline registers in the name of its role, which is nobody: what counts is who started it. The service tells so
+    only of executions that Studio started (API reference, IamIdentity), so that our commands write it down.
     """
     found = {str(package.properties.get(AUTHOR, "")), _identity(described.get("CreatedBy"))}
     execution = package.properties.get(EXECUTION)
@@ -194,7 +203,9 @@ def authors_of(clients: Clients, package: Package, described: Response) -> set[s
                 raise
         else:
             found.add(_identity(started.get("CreatedBy")))
-    return found - {""}
+            description = started.get("PipelineExecutionDescription", "")
+            found.add(description.removeprefix(_STARTED) if description.startswith(_STARTED) else "")
+    return {each for each in found if each and _SERVICE.fullmatch(each) is None}
 
 
 def _check_person(clients: Clients, package: Package, described: Response, by: str, environment: Environment) -> None:

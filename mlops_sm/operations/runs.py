@@ -171,12 +171,27 @@ LOCAL_PACE: Final = Pace(0.02, 0.1)
 AWS_PACE: Final = Pace(5.0, 5.0)
 
 
-def start(clients: Clients, pipeline_name: str, parameters: Mapping[str, str | int | float | bool]) -> str:
-    """Start an execution of a published pipeline with these parameters; returns the execution's ARN."""
+def start(
+    clients: Clients,
+    pipeline_name: str,
+    parameters: Mapping[str, str | int | float | bool],
+    *,
+    description: str = "",
+) -> str:
+    """Start an execution of a published pipeline with these parameters; returns the execution's ARN.
+
+    Args:
+        clients: The account.
+        pipeline_name: Whose execution it is.
+        parameters: Those that are given; the others have their defaults.
+        description: The execution's.
+    """
     given = [{"Name": name, "Value": _as_text(value)} for name, value in parameters.items()]
     request: dict[str, Any] = {"PipelineName": pipeline_name}
     if given:
         request["PipelineParameters"] = given
+    if description:
+        request["PipelineExecutionDescription"] = description
     arn: str = clients.sagemaker.start_pipeline_execution(**request)["PipelineExecutionArn"]
     return arn
 

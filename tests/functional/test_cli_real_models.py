@@ -1,4 +1,4 @@
-"""The registry's decisions through the command, in this process: policy, evidence, approvals, comparison, promotion."""
+"""The registry's decisions through the command, mostly in this process: a policy, evidence, approvals, promotion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import boto3
 import pytest
-from command import begin
+from command import begin, write
+from command import mlops as process
 
 from mlops_sm.cli.main import main
 from mlops_sm.cli.outside import real_outside
@@ -192,6 +193,27 @@ def test_who_made_a_version_does_not_approve_it(filled: Filled) -> None:
     assert f"Approved by {me}" in mlops(folder, "models", "approve", f"{GROUP}/2", "--why", "good").stdout
     named = mlops(folder, "models", "approve", f"{GROUP}/3", "--why", "mine too", code=3)
     assert f"{me} made it and cannot approve it" in named.stderr
+
+
+def test_who_started_the_execution_made_what_it_registered(filled: Filled) -> None:
+    folder = filled({"auc": 0.8}, settings=f"{POLICY}\n[tool.mlops_sm.environments.local]\nfour_eyes = true\n")
+    step = {
+        "Name": "Register",
+        "Type": "RegisterModel",
+        "Arguments": {
+            "ModelPackageGroupName": GROUP,
+            "InferenceSpecification": {
+                "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/runs/0.8-0.02/output/model.tar.gz"}],
+                "SupportedContentTypes": ["text/csv"],
+                "SupportedResponseMIMETypes": ["text/csv"],
+            },
+            "CustomerMetadataProperties": {"pipeline_execution_arn": {"Get": "Execution.PipelineExecutionArn"}},
+        },
+    }
+    process(folder, "run", write(folder, step))
+    assert shown(folder, 2)["properties"]["pipeline_execution_arn"].startswith("arn:aws:sagemaker:")
+    refused = process(folder, "models", "approve", f"{GROUP}/2", "--why", "good", "--override", "x", code=3)
+    assert "made it and cannot approve it" in refused.stderr
 
 
 def test_several_must_approve(filled: Filled) -> None:
