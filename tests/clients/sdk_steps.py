@@ -14,7 +14,6 @@ from typing import Any
 import boto3
 
 if metadata.version("sagemaker").startswith("2."):
-    from sagemaker import image_uris
     from sagemaker.remote_function import remote
     from sagemaker.session import Session
     from sagemaker.workflow.condition_step import ConditionStep
@@ -25,8 +24,9 @@ if metadata.version("sagemaker").startswith("2."):
     from sagemaker.workflow.pipeline import Pipeline
     from sagemaker.workflow.pipeline_context import PipelineSession
 
-    # Where this SDK is. Without it a job would install version 2 for itself: it is a line of the requirements.
-    ENVIRONMENT = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PIP_NO_INDEX": "1"}
+    # An image that stands for the Python that has version 2, which a job would look for a newer one of otherwise.
+    IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sdk-v2:1"
+    ENVIRONMENT = {"PIP_NO_INDEX": "1"}
 else:
     from sagemaker.core import image_uris
     from sagemaker.core.helper.session_helper import Session
@@ -39,6 +39,7 @@ else:
     from sagemaker.mlops.workflow.function_step import step
     from sagemaker.mlops.workflow.pipeline import Pipeline
 
+    IMAGE = image_uris.retrieve("sklearn", region="us-east-1", version="1.2-1", instance_type="ml.m5.large")
     ENVIRONMENT = {}
 
 NO_TELEMETRY = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
@@ -72,13 +73,10 @@ def break_down(evaluation: dict[str, Any]) -> None:
     raise ValueError(f"no use with {evaluation['checks'][0]['rows']} rows")
 
 
-def settings_of(session: Session, role: str) -> dict[str, Any]:
+def settings_of(role: str) -> dict[str, Any]:
     """What every function is given to run with."""
-    image = image_uris.retrieve(
-        "sklearn", region=session.boto_region_name, version="1.2-1", instance_type="ml.m5.large"
-    )
     return {
-        "image_uri": image,
+        "image_uri": IMAGE,
         "instance_type": "ml.m5.large",
         "role": role,
         "environment_variables": ENVIRONMENT,
@@ -87,7 +85,7 @@ def settings_of(session: Session, role: str) -> dict[str, Any]:
 
 def graph(session: PipelineSession, role: str, name: str, *, broken: bool = False, **extra: Any) -> Pipeline:
     """Split, fit, score; then publish, or fail. Or one step that raises."""
-    settings = settings_of(session, role)
+    settings = settings_of(role)
     if broken:
         failing = step(break_down, name="Break", **settings)({"checks": [{"rows": 2}]})
         return Pipeline(name=name, steps=[failing], sagemaker_session=session)
@@ -135,7 +133,7 @@ def main(role: str, bucket: str, scratch: Path) -> int:
     execution = failing.start()
     found["broken"] = outcome(execution)
     plain = Session(boto_session=boto3.Session(), default_bucket=bucket, sagemaker_config=NO_TELEMETRY)
-    found["remote"] = remote(score, sagemaker_session=plain, **settings_of(plain, role))(
+    found["remote"] = remote(score, sagemaker_session=plain, **settings_of(role))(
         {"mean": 1.0, "values": frozenset()}, [2, 4]
     )
     found["overridden"] = outcome(pipeline.start(parameters={"Count": 6, "Factor": 2.4}))

@@ -30,8 +30,11 @@ def plain_environment(home: Path, **variables: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server is started; its state is in there."""
-    return tmp_path_factory.mktemp("account")
+    """Where the server is started: a project in which one image stands for the Python that has SDK v2."""
+    folder = tmp_path_factory.mktemp("account")
+    images = f'[tool.mlops_sm.local.images]\n"sdk-v2" = {{ interpreter = "{SDK_V2}" }}\n' if SDK_V2.exists() else ""
+    (folder / "pyproject.toml").write_text(f'[tool.mlops_sm]\nname = "clients"\n{images}')
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,10 @@ def environment(algorithm: Mapping[str, Json]) -> dict[str, str]:
     """What such a job has in its environment beside what every job has; nothing for other jobs.
 
     The bootstrap calls ``sudo chmod`` when it is not root's. In a container on AWS it is root's; here whoever runs it
-    owns what it would change.
+    owns what it would change. It has pip look for newer versions (``pip install -U``) of what is there: without a
+    network there is little to wait for.
     """
-    return {"LOGNAME": "root"} if _is_function(algorithm) else {}
+    return {"LOGNAME": "root", "PIP_RETRIES": "1"} if _is_function(algorithm) else {}
 
 
 def refusal(algorithm: Mapping[str, Json], where: str) -> Problem | None:

@@ -1,7 +1,8 @@
 """Requirements that programs of the SageMaker SDK install while the job runs: provided before, and so kept.
 
-The SDK's ModelTrainer and FrameworkProcessor send a shell script that has pip install a file of the source code. What
-is provided before is satisfied then; a package that cannot be had fails the job with its name, before it starts.
+The SDK's ModelTrainer and FrameworkProcessor send a shell script that has pip install a file of the source code; a
+function as a step brings the file in a channel. What is provided before is satisfied then; a package that cannot be had
+fails the job with its name, before it starts.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def _files(folder: JobFolder) -> Iterator[Path]:
     trainer = folder.ml / "input/data/sm_drivers/sm_train.sh"
     for name in _named_in(trainer):
         yield folder.ml / "input/data/code" / name
+    yield from sorted(folder.ml.glob("input/data/pre_exec_script_and_dependencies/*.txt"))
     for script in sorted(folder.ml.glob("processing/input/*/runproc.sh")):
         for name in _named_in(script):
             yield from _out_of(folder.ml / "processing/input/code/sourcedir.tar.gz", name, folder)

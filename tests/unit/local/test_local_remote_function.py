@@ -43,6 +43,19 @@ def test_the_bootstrap_is_spared_sudo(bench: Any, channels: list[dict[str, Any]]
     assert bench.log() == "root\n"
 
 
+def test_dependencies_that_cannot_be_had_are_named(
+    bench: Any, store: Any, channels: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    name = "pre_exec_script_and_dependencies"
+    store.put(f"s3://bucket/{name}/requirements.txt", "nobody-has-this==1.0\n")
+    source = {"S3Uri": f"s3://bucket/{name}", "S3DataType": "S3Prefix"}
+    channels.append({"ChannelName": name, "DataSource": {"S3DataSource": source}})
+    outcome = bench.train({}, algorithm=function("2.257.0"), channels=channels)
+    assert outcome.status is JobStatus.FAILED
+    assert '"nobody-has-this==1.0" of requirements.txt cannot be installed' in outcome.failure_reason
+
+
 def test_other_jobs_are_who_they_are() -> None:
     assert remote_function.environment({"ContainerEntrypoint": ["/bin/bash", "job_driver.sh"]}) == {}
     assert remote_function.environment({}) == {}
