@@ -73,7 +73,7 @@ class DirectIsolation(Layer):
     @property
     def capabilities(self) -> Capabilities:
         """One job at a time, with the machine's network, host names and rights."""
-        return Capabilities(parallel=1, network=False, hosts=False, read_only=False)
+        return Capabilities(parallel=1, network=False, hosts=False, read_only=False, mounts=False)
 
     def close(self) -> None:
         """End the processes of the layer and every job they still run."""

@@ -123,6 +123,8 @@ class Capabilities:
         hosts: Whether the names of a job's other instances resolve.
         read_only: Whether folders below `ML` can be made read-only.
         warm: Whether jobs may fork from a warm worker.
+        mounts: Whether all this is done by mounts, which hold whatever a program does: a job may be lent files that it
+            must not change, and what it installs stays its own.
     """
 
     parallel: int | None = None
@@ -130,6 +132,7 @@ class Capabilities:
     hosts: bool = True
     read_only: bool = True
     warm: bool = True
+    mounts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

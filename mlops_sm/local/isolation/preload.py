@@ -55,7 +55,7 @@ class PreloadIsolation(Layer):
     @property
     def capabilities(self) -> Capabilities:
         """All but forks of warm workers, which were started without the library."""
-        return Capabilities(warm=False)
+        return Capabilities(warm=False, mounts=False)
 
     def _begin(self, launch: Launch, forks: Forks | None) -> Process:
         ml, scratch = str(launch.ml.resolve()), str(launch.scratch.resolve())

@@ -146,7 +146,7 @@ def _run(
                 ml=folder.ml,
                 scratch=folder.scratch,
                 hosts=folder.hosts,
-                environment=with_packages(command.environment, folder),
+                environment=with_packages(command.environment, folder, site, command.argv),
                 cwd=command.cwd,
                 network=command.network,
                 read_only=command.inputs.read_only if command.inputs is not None else (),

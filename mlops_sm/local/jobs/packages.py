@@ -16,6 +16,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from mlops_sm.local.site import Site
 
 _PACKAGES: Final = "packages"
 _PYTHON: Final = "python"
+_INSTALLED: Final = f"{SCRATCH}/installed"
 _NESTED: Final = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)")
 _OPTION: Final = re.compile(r"^\s*--?[a-z]")
 _NOT_OPTIONS: Final = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable")
@@ -98,15 +100,27 @@ def furnish(image: Image, folder: JobFolder, site: Site) -> None:
         install(image.requirements, folder, site, python=image.interpreter, what=str(image.requirements))
 
 
-def with_packages(environment: Mapping[str, str], folder: JobFolder) -> dict[str, str]:
-    """A job's environment in which it finds the Python and packages it was given, and pip the caller's settings."""
+def with_packages(environment: Mapping[str, str], folder: JobFolder, site: Site, argv: Sequence[str]) -> dict[str, str]:
+    """A job's environment in which it finds the Python and packages it was given, and pip the caller's settings.
+
+    Args:
+        environment: The environment without that.
+        folder: The job's folder.
+        site: Where it runs.
+        argv: Its command.
+    """
     found = {**_of_the_caller(), **environment}
     # The latest first: it may replace what an earlier one has.
     places = [f"{SCRATCH}/{_PACKAGES}/{link.name}" for link in reversed(_links(folder))]
+    programs = [f"{place}/bin" for place in places]
+    if not site.isolation.capabilities.mounts and not _is_script(argv):
+        # No layer is over the packages of its Python: what it installs itself goes beside it.
+        found.setdefault("PIP_PREFIX", _INSTALLED)
+        places.insert(0, sysconfig.get_path("purelib", "posix_prefix", vars={"base": _INSTALLED}))
+        programs.insert(0, f"{_INSTALLED}/bin")
     if places:
         own = found.get("PYTHONPATH")
         found["PYTHONPATH"] = ":".join([own, *places] if own else places)
-    programs = [f"{place}/bin" for place in places]
     if (folder.scratch / _PYTHON).is_dir():
         programs.append(f"{SCRATCH}/{_PYTHON}")
     if programs:
@@ -117,6 +131,11 @@ def with_packages(environment: Mapping[str, str], folder: JobFolder) -> dict[str
 def has_packages(folder: JobFolder) -> bool:
     """Whether a job was given packages: it starts cold, because a warm worker has imported others."""
     return bool(_links(folder))
+
+
+def _is_script(argv: Sequence[str]) -> bool:
+    """Whether it may fork from a warm worker, which has its paths already, and is no program that calls pip first."""
+    return Path(argv[0]).name.startswith("python") and "pip" not in argv
 
 
 def _links(folder: JobFolder) -> list[Path]:

@@ -104,7 +104,7 @@ class Server:
                     ml=self.folder.ml,
                     scratch=self.folder.scratch,
                     hosts=self.folder.hosts,
-                    environment=with_packages(environment, self.folder),
+                    environment=with_packages(environment, self.folder, self.site, argv),
                     network=network and program is None,
                     log=log.fileno(),
                     container=container,

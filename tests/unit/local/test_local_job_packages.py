@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mlops_sm.local.isolation.layer import Capabilities
 from mlops_sm.local.jobs import JobStatus
 from mlops_sm.local.jobs.folder import JobFolder
 from mlops_sm.local.serving.model import ModelSource, ServedModel
@@ -22,6 +23,7 @@ from mlops_sm.local.serving.start import Settings, start_container
 from mlops_sm.local.warm import WarmWorkers
 from mlops_sm.testing.stores import MemoryStore
 
+SITE = Path(sysconfig.get_paths()["purelib"])
 USE = "import of_a_test; print(of_a_test.VERSION, of_a_test.__file__)"
 
 
@@ -216,3 +218,20 @@ def test_a_model_is_served_with_what_it_requires(bench: Any, store: MemoryStore)
         assert running.invoke(b"x", "text/csv", timeout=60).body == b"1.0"
     finally:
         running.stop(5)
+
+
+@pytest.mark.usefixtures("wheels")
+@pytest.mark.parametrize("mounts", [True, False])
+def test_without_mounts_pip_installs_beside_the_python(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, mounts: bool
+) -> None:
+    """What a layer without mounts has: here one with mounts says that it has none."""
+    monkeypatch.setattr(type(bench.site.isolation), "capabilities", Capabilities(mounts=mounts))
+    before = installed()
+    command = f"pip install of-a-test && of-a-test && python3 -c '{USE}'; ls {SITE} | grep -c of_a_test.py"
+    outcome = bench.process("", command=("/bin/sh", "-c", f"{command}; true"))
+    assert outcome.status is JobStatus.COMPLETED, bench.log()
+    place = str(SITE) if mounts else "/opt/mlops-sm/installed/lib/python"
+    assert f"program 1.0\n1.0 {place}" in bench.log()
+    assert bench.log().endswith("1\n" if mounts else "0\n")
+    assert installed() == before

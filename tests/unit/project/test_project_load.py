@@ -186,7 +186,7 @@ def test_wrong_shapes(tmp_path: Path, text: str) -> None:
 def test_what_an_image_stands_for_is_a_name_or_a_folder_beside_the_file(tmp_path: Path) -> None:
     text = PROJECT + '[tool.mlops_sm.local.images]\nx = "python"\ny = "containers/y"\nz = "/srv/z"\n'
     text += 't = { program = "entry", interpreter = "venv/bin/python", requirements = "needs.txt" }\n'
-    text += 'u = { interpreter = "python3.9" }\n'
+    text += 'u = { interpreter = "python3.9" }\nv = { engine = "docker" }\n'
     images = load_project(write(tmp_path, text), variables={}).local.images
     assert images == {
         "x": "python",
@@ -198,6 +198,7 @@ def test_what_an_image_stands_for_is_a_name_or_a_folder_beside_the_file(tmp_path
             "requirements": str(tmp_path / "needs.txt"),
         },
         "u": {"interpreter": "python3.9"},
+        "v": {"engine": "docker"},
     }
 
 

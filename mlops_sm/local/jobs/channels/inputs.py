@@ -47,10 +47,10 @@ class Inputs:
             case Mode.FILE:
                 self._copy(channel, place, lend=False)
             case Mode.FAST_FILE:
-                # Where a folder cannot be made read-only for a job, it gets copies: it must not change the objects.
-                lend = self.site.isolation.capabilities.read_only
+                # Where nothing keeps a job from changing the objects themselves, it gets copies.
+                lend = self.site.isolation.capabilities.mounts
                 self._copy(channel, place, lend=lend)
-                if lend:
+                if self.site.isolation.capabilities.read_only:
                     self._lent.append(channel.place)
             case Mode.PIPE:
                 self._pipes.append(self._pipe(channel, place))
