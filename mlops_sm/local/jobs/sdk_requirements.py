@@ -21,6 +21,8 @@ _INSTALLS: Final = re.compile(r"(?:install_requirements\.py|pip install -r)\s+'?
 _MAX_SCRIPT: Final = 1 << 20
 _MAX_TEXT: Final = 1 << 20
 _UNPACKED: Final = "requirements"
+_FUNCTION: Final = "input/data/pre_exec_script_and_dependencies"
+"""The channel of a function's requirements, and of commands that may have pip install what they like."""
 
 
 def install_for_sdk(folder: JobFolder, site: Site, python: Path | None = None) -> None:
@@ -31,16 +33,25 @@ def install_for_sdk(folder: JobFolder, site: Site, python: Path | None = None) -
     """
     for requirements in _files(folder):
         install(requirements, folder, site, python=python, what=requirements.name)
+    if any(_of_a_function(folder)) and not (folder.ml / _FUNCTION / "pre_exec.sh").is_file():
+        # It has pip look for newer versions of what it was given, for minutes where there is no network.
+        settings = folder.scratch / ".config/pip/pip.conf"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text("[install]\nno-index = true\n")
 
 
 def _files(folder: JobFolder) -> Iterator[Path]:
     trainer = folder.ml / "input/data/sm_drivers/sm_train.sh"
     for name in _named_in(trainer):
         yield folder.ml / "input/data/code" / name
-    yield from sorted(folder.ml.glob("input/data/pre_exec_script_and_dependencies/*.txt"))
+    yield from _of_a_function(folder)
     for script in sorted(folder.ml.glob("processing/input/*/runproc.sh")):
         for name in _named_in(script):
             yield from _out_of(folder.ml / "processing/input/code/sourcedir.tar.gz", name, folder)
+
+
+def _of_a_function(folder: JobFolder) -> list[Path]:
+    return sorted((folder.ml / _FUNCTION).glob("*.txt"))
 
 
 def _named_in(script: Path) -> list[str]:

@@ -25,7 +25,8 @@ def function(version: str = "3.27.0") -> dict[str, Any]:
 
 @pytest.fixture
 def channels(store: Any) -> list[dict[str, Any]]:
-    store.put(f"s3://bucket/{BOOTSTRAP}/job_driver.sh", 'python -c "import getpass; print(getpass.getuser())"\n')
+    driver = 'python -c "import getpass; print(getpass.getuser())"; cat ~/.config/pip/pip.conf 2>/dev/null || true\n'
+    store.put(f"s3://bucket/{BOOTSTRAP}/job_driver.sh", driver)
     source = {"S3Uri": f"s3://bucket/{BOOTSTRAP}", "S3DataType": "S3Prefix"}
     return [{"ChannelName": BOOTSTRAP, "DataSource": {"S3DataSource": source}}]
 
@@ -43,15 +44,34 @@ def test_the_bootstrap_is_spared_sudo(bench: Any, channels: list[dict[str, Any]]
     assert bench.log() == "root\n"
 
 
+DEPENDENCIES = "pre_exec_script_and_dependencies"
+
+
+def dependencies(store: Any, files: dict[str, str]) -> dict[str, Any]:
+    for name, text in files.items():
+        store.put(f"s3://bucket/{DEPENDENCIES}/{name}", text)
+    source = {"S3Uri": f"s3://bucket/{DEPENDENCIES}", "S3DataType": "S3Prefix"}
+    return {"ChannelName": DEPENDENCIES, "DataSource": {"S3DataSource": source}}
+
+
+def test_pip_asks_no_index_for_what_is_there(bench: Any, store: Any, channels: list[dict[str, Any]]) -> None:
+    given = [*channels, dependencies(store, {"requirements.txt": "pandas>=1\n"})]
+    assert bench.train({}, algorithm=function("2.257.0"), channels=given).status is JobStatus.COMPLETED, bench.log()
+    assert bench.log() == "root\n[install]\nno-index = true\n"
+
+
+def test_commands_of_the_user_may_ask_it(bench: Any, store: Any, channels: list[dict[str, Any]]) -> None:
+    given = [*channels, dependencies(store, {"requirements.txt": "pandas>=1\n", "pre_exec.sh": "pip install it\n"})]
+    assert bench.train({}, algorithm=function("2.257.0"), channels=given).status is JobStatus.COMPLETED, bench.log()
+    assert bench.log() == "root\n"
+
+
 def test_dependencies_that_cannot_be_had_are_named(
     bench: Any, store: Any, channels: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    name = "pre_exec_script_and_dependencies"
-    store.put(f"s3://bucket/{name}/requirements.txt", "nobody-has-this==1.0\n")
-    source = {"S3Uri": f"s3://bucket/{name}", "S3DataType": "S3Prefix"}
-    channels.append({"ChannelName": name, "DataSource": {"S3DataSource": source}})
-    outcome = bench.train({}, algorithm=function("2.257.0"), channels=channels)
+    given = [*channels, dependencies(store, {"requirements.txt": "nobody-has-this==1.0\n"})]
+    outcome = bench.train({}, algorithm=function("2.257.0"), channels=given)
     assert outcome.status is JobStatus.FAILED
     assert '"nobody-has-this==1.0" of requirements.txt cannot be installed' in outcome.failure_reason
 
