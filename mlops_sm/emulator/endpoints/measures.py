@@ -6,7 +6,9 @@ request sends a 1 or a 0 for errors.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,8 +20,8 @@ NAMESPACE: Final = "AWS/SageMaker"
 _SERVICE: Final = "cloudwatch"
 _DATA: Final = 1000
 """Data of one request (API reference, PutMetricData)."""
-_DIGITS: Final = 2
-"""Significant digits of a latency, so that what is kept of many requests is little."""
+_STEPS: Final = 20
+"""Different latencies from one power of ten to the next, so that what is kept of many requests is little."""
 _CLIENT_ERRORS: Final = range(400, 500)
 _OK: Final = 200
 
@@ -73,12 +75,20 @@ class Measures:
         self._lock = threading.Lock()
         self._waiting: dict[_Metric, Counter[float]] = {}
         self._since: datetime | None = None
+        self._first = 0.0
+
+    @property
+    def waits(self) -> float:
+        """For how many seconds of the machine the first value has waited; 0 when there is none."""
+        with self._lock:
+            return time.monotonic() - self._first if self._since is not None else 0.0
 
     def add(self, scope: Scope, dimensions: Iterable[Dimensions], values: Iterable[tuple[str, str, float]]) -> None:
         """Keep values for every set of dimensions until they are sent."""
         given = list(values)
         with self._lock:
-            self._since = self._since or self._clock()
+            if self._since is None:
+                self._since, self._first = self._clock(), time.monotonic()
             for each in dimensions:
                 for name, unit, value in given:
                     self._waiting.setdefault(_Metric(scope, name, unit, each), Counter())[value] += 1
@@ -90,26 +100,29 @@ class Measures:
             since, self._since = self._since, None
         if since is None:
             return
-        time = since.astimezone(UTC).replace(microsecond=0)
+        moment = since.astimezone(UTC).replace(microsecond=0)
         by_scope: dict[Scope, list[Mapping[str, Any]]] = {}
         for metric, counts in waiting.items():
-            by_scope.setdefault(metric.scope, []).extend(_datum(metric, time, *pair) for pair in counts.items())
+            by_scope.setdefault(metric.scope, []).extend(_datum(metric, moment, *pair) for pair in counts.items())
         for scope, data in by_scope.items():
             client = self._client(scope, _SERVICE)
             for start in range(0, len(data), _DATA):
                 client.put_metric_data(Namespace=NAMESPACE, MetricData=data[start : start + _DATA])
 
 
-def _datum(metric: _Metric, time: datetime, value: float, count: int) -> dict[str, Any]:
+def _datum(metric: _Metric, moment: datetime, value: float, count: int) -> dict[str, Any]:
     """One value with how often it was seen, as a statistic set: those of equal values keep their percentiles."""
     return {
         "MetricName": metric.name,
         "Dimensions": [{"Name": name, "Value": value} for name, value in metric.dimensions],
-        "Timestamp": time,
+        "Timestamp": moment,
         "Unit": metric.unit,
         "StatisticValues": {"SampleCount": count, "Sum": value * count, "Minimum": value, "Maximum": value},
     }
 
 
 def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+    """A latency as the next step above; two significant digits are more than enough to name it."""
+    if value <= 0:
+        return 0.0
+    return float(f"{10 ** (math.ceil(math.log10(value) * _STEPS) / _STEPS):.3g}")

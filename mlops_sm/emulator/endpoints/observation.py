@@ -12,7 +12,12 @@ from mlops_sm.emulator.endpoints.capture import Captures
 from mlops_sm.emulator.endpoints.measures import Measures
 
 _PAUSE: Final = 2.0
-"""Seconds that what was observed waits for more; whoever asks CloudWatch meanwhile is told all of it."""
+"""Seconds that captured data wait for more."""
+_PERIOD: Final = 10.0
+"""Seconds that metrics wait for more, so that there are not too many data; the service's come once a minute.
+
+Whoever asks CloudWatch meanwhile is told all of them.
+"""
 _READERS: Final = frozenset({"cloudwatch", "application-auto-scaling"})
 """Services that are asked about metrics, by botocore's id."""
 _log = logging.getLogger(__name__)
@@ -39,7 +44,7 @@ class Observation:
         if self._timer is None:
             with self._lock:
                 if self._timer is None:
-                    self._timer = threading.Timer(_PAUSE, self.write)
+                    self._timer = threading.Timer(_PAUSE, self._look)
                     self._timer.daemon = True
                     self._timer.start()
 
@@ -49,13 +54,26 @@ class Observation:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
+        self._write(self.captures.write, self.measures.send)
+
+    def _look(self) -> None:
+        with self._lock:
+            self._timer = None
+        if self.measures.waits < _PERIOD:
+            self._write(self.captures.write)
+            if self.measures.waits:
+                self.noted()
+        else:
+            self._write(self.captures.write, self.measures.send)
+
+    def _write(self, *writes: Callable[[], None]) -> None:
         with self._writing:
             if self._inside:
                 # What is written passes by here as a request of ours.
                 return
             self._inside = True
             try:
-                for write in (self.captures.write, self.measures.send):
+                for write in writes:
                     self._safely(write)
             finally:
                 self._inside = False
