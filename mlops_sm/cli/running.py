@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_sm.checks.values import check_values
 from mlops_sm.cli.accounts import Account, Opening, open_account
 from mlops_sm.cli.execution import (
     Ran,
@@ -61,9 +62,11 @@ def run(outside: Outside, wish: Wish, warm: WarmWorkers | None) -> int:
             allow_detached(opening.account())
         loaded = load(outside, target)
         bound = bind_parameters(loaded.definition, parameters)
+        doubtful = refuse_values(loaded.definition, bound)
         account = opening.account()
         different = refuse_unrunnable(account, loaded.definition, bound)
         warn(outside, loaded, different)
+        outside.ui.report(doubtful)
         if wish.detach:
             return _detached(outside, account, loaded, _given(bound, parameters), reach)
         ran = run_to_end(outside, account, loaded.compiled, loaded.definition, _given(bound, parameters))
@@ -116,6 +119,19 @@ def refuse_unrunnable(account: Account, definition: Definition, parameters: Mapp
     if any(problem.is_error for problem in problems):
         raise RefusedError(*problems)
     return problems
+
+
+def refuse_values(definition: Definition, values: Mapping[str, Scalar]) -> list[Problem]:
+    """What is doubtful about the values of the parameters.
+
+    Raises:
+        InputError: A step cannot be started with them.
+    """
+    found = check_values(definition, values)
+    errors = [problem for problem in found if problem.is_error]
+    if errors:
+        raise InputError(*errors)
+    return found
 
 
 def warn(outside: Outside, loaded: Loaded, different: Sequence[Problem]) -> None:
