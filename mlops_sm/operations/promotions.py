@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any, Final
@@ -16,6 +16,7 @@ from mlops_sm.errors import Problem, RefusedError
 from mlops_sm.operations.approvals import APPROVED, MAX_PROPERTIES, PENDING, moment, plain
 from mlops_sm.operations.clients import Clients
 from mlops_sm.operations.models import Package, list_packages, show_package
+from mlops_sm.operations.publish import encryption
 from mlops_sm.operations.refusals import AwsError
 from mlops_sm.project import Environment
 
@@ -96,31 +97,20 @@ def promote_by_copy(
     described = source.sagemaker.describe_model_package(ModelPackageName=arn)
     package = _approved(source, arn)
     by = source.sts.get_caller_identity()["Arn"]
-    folder = f"promoted/{package.group}/{origin}-{package.version}"
-    copies: dict[str, Copied] = {}
-
-    def copied(uri: str) -> str:
-        if not uri.endswith("/"):
-            return _copy(source, target, uri, f"s3://{environment.model_bucket}/{folder}", copies)
-        _, prefix = naming.parse_s3_uri(uri)
-        place = f"s3://{environment.model_bucket}/{folder}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}/"
-        for each in _below(source, uri):
-            inside = naming.parse_s3_uri(each)[1].removeprefix(prefix).rpartition("/")[0]
-            _copy(source, target, each, f"{place}{inside}".rstrip("/"), copies, addressed=False)
-        return place
-
-    request = {name: _moved(described[name], copied) for name in _COPIED if name in described}
+    copier = _Copier(source, target, environment, f"promoted/{package.group}/{origin}-{package.version}")
+    request = {name: _moved(described[name], copier.moved) for name in _COPIED if name in described}
+    copied = tuple(copier.copies.values())
     properties = {
         **{k: v for k, v in package.properties.items() if not k.startswith(("approval.", "promoted."))},
         FROM: plain(package.arn),
         "promoted.by": plain(by),
         "promoted.at": moment(now),
         "promoted.why": plain(why),
-        "promoted.sha256": _digest(copies),
+        "promoted.sha256": _digest(copied),
     }
     existing = _existing(target, package, properties)
     if existing is not None:
-        return Promotion(package=existing, copied=tuple(copies.values()), existing=True)
+        return Promotion(package=existing, copied=copied, existing=True)
     _ensure_group(target, package.group, environment)
     made = target.sagemaker.create_model_package(
         **request,
@@ -134,7 +124,7 @@ def promote_by_copy(
     )
     return Promotion(
         package=show_package(target, made),
-        copied=tuple(copies.values()),
+        copied=copied,
         images=tuple(image for image in package.images if not _reaches(image, environment)),
     )
 
@@ -211,38 +201,70 @@ def _moved(value: Any, copied: Callable[[str], str], member: str = "") -> Any:  
             return value
 
 
-def _copy(
-    source: Clients, target: Clients, uri: str, folder: str, copies: dict[str, Copied], *, addressed: bool = True
-) -> str:
-    """Copy one object below a folder; by default to a place that its content names, so that nothing is overwritten."""
-    if uri in copies:
-        return copies[uri].target
-    bucket, key = naming.parse_s3_uri(uri)
-    with tempfile.TemporaryFile() as file:
+class _Copier:
+    """Copies objects into an environment's model bucket, each once.
+
+    Args:
+        source: The account they are in.
+        target: The environment's.
+        environment: Where they go.
+        folder: The folder of the bucket.
+    """
+
+    def __init__(self, source: Clients, target: Clients, environment: Environment, folder: str) -> None:
+        self._source = source
+        self._target = target
+        self._environment = environment
+        self._folder = folder
+        self.copies: dict[str, Copied] = {}
+
+    def moved(self, uri: str) -> str:
+        """Copy an object, or with a slash at the end all below it; where the copy is.
+
+        An object's place is named by its content, so that no promotion changes what an earlier one has copied.
+        """
+        bucket, key = naming.parse_s3_uri(uri)
+        if not uri.endswith("/"):
+            return self._copy(uri, self._folder, key.rpartition("/")[2])
+        place = f"{self._folder}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
+        for each in _below(self._source, bucket, key):
+            self._copy(f"s3://{bucket}/{each}", place, each.removeprefix(key), addressed=False)
+        return f"s3://{self._environment.model_bucket}/{place}/"
+
+    def _copy(self, uri: str, folder: str, name: str, *, addressed: bool = True) -> str:
+        if uri in self.copies:
+            return self.copies[uri].target
+        to_bucket = self._environment.model_bucket
+        with tempfile.TemporaryFile() as file:
+            digest, size = _read(self._opened(uri), file)
+            to_key = f"{folder}/{digest.hex()[:16]}/{name}" if addressed else f"{folder}/{name}"
+            file.seek(0)
+            self._target.s3.put_object(
+                Bucket=to_bucket,
+                Key=to_key,
+                Body=file,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=base64.b64encode(digest).decode(),
+                **encryption(self._environment),
+            )
+        place = f"s3://{to_bucket}/{to_key}"
+        written, _ = _read(self._target.s3.get_object(Bucket=to_bucket, Key=to_key)["Body"], None)
+        if written != digest:
+            what = f"the copy of {uri} holds something else: SHA-256 {written.hex()}, not {digest.hex()}"
+            raise RefusedError(Problem("E148", place, what, "Somebody else writes there. Run the command again."))
+        self.copies[uri] = Copied(source=uri, target=place, sha256=digest.hex(), size=size)
+        return place
+
+    def _opened(self, uri: str) -> IO[bytes]:
+        bucket, key = naming.parse_s3_uri(uri)
         try:
-            body = source.s3.get_object(Bucket=bucket, Key=key)["Body"]
+            body: IO[bytes] = self._source.s3.get_object(Bucket=bucket, Key=key)["Body"]
         except AwsError as error:
             if not error.is_not_found:
                 raise
             what = "it is not there, though the version refers to it"
             raise RefusedError(Problem("E148", uri, what, "Put it back, or register the version anew.")) from error
-        digest, size = _read(body, file)
-        place = "/".join([folder, *([digest.hex()[:16]] if addressed else []), key.rpartition("/")[2]])
-        to_bucket, to_key = naming.parse_s3_uri(place)
-        file.seek(0)
-        target.s3.put_object(
-            Bucket=to_bucket,
-            Key=to_key,
-            Body=file,
-            ChecksumAlgorithm="SHA256",
-            ChecksumSHA256=base64.b64encode(digest).decode(),
-        )
-    written, _ = _read(target.s3.get_object(Bucket=to_bucket, Key=to_key)["Body"], None)
-    if written != digest:
-        what = f"the copy of {uri} holds something else: SHA-256 {written.hex()}, not {digest.hex()}"
-        raise RefusedError(Problem("E148", place, what, "Somebody else writes there. Run the command again."))
-    copies[uri] = Copied(source=uri, target=place, sha256=digest.hex(), size=size)
-    return place
+        return body
 
 
 def _read(body: IO[bytes], file: IO[bytes] | None) -> tuple[bytes, int]:
@@ -256,20 +278,19 @@ def _read(body: IO[bytes], file: IO[bytes] | None) -> tuple[bytes, int]:
     return digest.digest(), size
 
 
-def _below(clients: Clients, uri: str) -> Iterator[str]:
-    bucket, prefix = naming.parse_s3_uri(uri)
+def _below(clients: Clients, bucket: str, prefix: str) -> Iterator[str]:
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
     while True:
         page = clients.s3.list_objects_v2(**request)
-        yield from (f"s3://{bucket}/{each['Key']}" for each in page.get("Contents", []))
+        yield from (each["Key"] for each in page.get("Contents", []))
         if not page.get("IsTruncated"):
             return
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def _digest(copies: Mapping[str, Copied]) -> str:
+def _digest(copies: Iterable[Copied]) -> str:
     """One digest of everything that was copied."""
-    lines = sorted(f"{each.sha256} {each.target}" for each in copies.values())
+    lines = sorted(f"{each.sha256} {each.target}" for each in copies)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -71,7 +71,7 @@ def _upload(asset: Asset, s3: S3Client, environment: Environment) -> bool:
         packed = Path(folder) / "asset"
         materialize(asset, packed)
         with packed.open("rb") as body:
-            s3.put_object(Bucket=bucket, Key=key, Body=body, **_encryption(environment))
+            s3.put_object(Bucket=bucket, Key=key, Body=body, **encryption(environment))
     return True
 
 
@@ -85,7 +85,8 @@ def _exists(s3: S3Client, bucket: str, key: str) -> bool:
     return True
 
 
-def _encryption(environment: Environment) -> dict[str, str]:
+def encryption(environment: Environment) -> dict[str, str]:
+    """The members of PutObject by which an object is encrypted as the environment wants it."""
     if environment.kms_key_arn is None:
         return {}
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": environment.kms_key_arn}
@@ -147,7 +148,7 @@ def _definition_member(compiled: Compiled, clients: Clients, environment: Enviro
     key = f"{compiled.pipeline_name}/definitions/{compiled.digest[:16]}.json"
     if not _exists(clients.s3, bucket, key):
         body = compiled.definition.encode()
-        clients.s3.put_object(Bucket=bucket, Key=key, Body=body, **_encryption(environment))
+        clients.s3.put_object(Bucket=bucket, Key=key, Body=body, **encryption(environment))
     return {"PipelineDefinitionS3Location": {"Bucket": bucket, "ObjectKey": key}}
 
 
