@@ -199,8 +199,10 @@ def test_a_folder_of_programs_is_relative_to_the_caller(
 ) -> None:
     (tmp_path / "programs").mkdir()
     (tmp_path / "programs" / "train").touch(mode=0o755)
+    (tmp_path / "needs.txt").touch()
     monkeypatch.chdir(tmp_path)
-    with local_account(images={"mine": "./programs"}, own_process=own_process) as account:
+    table = {"program": "programs", "interpreter": "sh", "requirements": "needs.txt"}
+    with local_account(images={"mine": "./programs", "other": table}, own_process=own_process) as account:
         assert account.state.is_dir()
 
 
