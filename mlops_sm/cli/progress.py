@@ -85,7 +85,7 @@ class LiveProgress:
 
         console = Console(file=self._ui.err, no_color=not self._ui.colour, force_terminal=True)
         return Live(
-            get_renderable=self._table,
+            get_renderable=self.table,
             console=console,
             refresh_per_second=_REDRAWS_PER_SECOND,
             transient=True,
@@ -103,7 +103,8 @@ class LiveProgress:
             case _:
                 assert_never(event)
 
-    def _table(self) -> Table:
+    def table(self) -> Table:
+        """What is drawn now."""
         from rich import box  # noqa: PLC0415 - as above
         from rich.table import Table  # noqa: PLC0415 - as above
         from rich.text import Text  # noqa: PLC0415 - as above
