@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mlops_sm.checks.approval import Verdict
+from mlops_sm.checks.approval import Verdict, judge
 from mlops_sm.cli import options
 from mlops_sm.cli.accounts import open_account
 from mlops_sm.cli.outside import Outside
@@ -57,7 +57,7 @@ def list_(outside: Outside, group: str | None, limit: int, environment: str, sta
 @options.json
 @click.pass_obj
 def show(outside: Outside, model: str, environment: str, state: Path | None) -> int:
-    """Show one model package version.
+    """Show one model package version, and what the project's policy says of it.
 
     MODEL is GROUP/VERSION, a group (its newest version), an ARN, or latest.
 
@@ -67,6 +67,8 @@ def show(outside: Outside, model: str, environment: str, state: Path | None) -> 
     with open_account(outside, project, project.environment(environment), state) as account:
         arn = models.find_package(account.clients, model, prefix=account.prefix)
         package = models.show_package(account.clients, arn)
+        in_use = models.package_in_use(account.clients, package) if package.group else None
+    verdict = judge(project.policy, models.evidence(package), None if in_use is None else models.evidence(in_use))
     facts = [
         ("model", package.name),
         ("arn", package.arn),
@@ -91,7 +93,10 @@ def show(outside: Outside, model: str, environment: str, state: Path | None) -> 
     if package.properties:
         outside.ui.result("")
         outside.ui.table(["property", "value"], [[name, value] for name, value in package.properties.items()])
-    outside.ui.data(asdict(package))
+    if verdict.reasons:
+        outside.ui.result("")
+        _show_verdict(outside, verdict)
+    outside.ui.data({**asdict(package), "policy": _verdict_data(verdict)})
     return 0
 
 

@@ -144,6 +144,8 @@ def test_a_version_that_misses_the_policy_is_refused_with_every_reason_unless_so
         ["MISSED", "bias DPL of age=40 must be at least -0.1 and at most 0.1 and is -0.3"],
     ]
     assert shown(folder, 2)["approval"] == "PendingManualApproval"
+    policy = shown(folder, 2)["policy"]
+    assert (policy["passed"], [reason["text"] for reason in policy["reasons"]]) == (False, [text for _, text in told])
     nothing = mlops(folder, "models", "approve", f"{GROUP}/3", "--why", "hm", code=1)
     assert "auc is required and was not measured: it has no report that can be read" in nothing.stdout
 
