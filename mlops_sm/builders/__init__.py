@@ -11,7 +11,7 @@ from mlops_sm.builders.for_each import collected, for_each
 from mlops_sm.builders.gate import at_least, at_most, equals, gate
 from mlops_sm.builders.images import algorithm_image, framework_image, own_image
 from mlops_sm.builders.processing import processing
-from mlops_sm.builders.recipes import model_per_segment, quality_gate
+from mlops_sm.builders.recipes import model_per_segment, policy_gate, quality_gate
 from mlops_sm.builders.references import metric, model_artifacts, output, predictions, report_uri
 from mlops_sm.builders.registry import create_model, package_group, register_model
 from mlops_sm.builders.settings import Compute, Security, call_retries, job_retries
@@ -44,6 +44,7 @@ __all__ = [
     "output",
     "own_image",
     "package_group",
+    "policy_gate",
     "predictions",
     "processing",
     "quality_gate",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sagemaker.core.helper.pipeline_variable import PipelineVariable
 
 from mlops_sm.builders.plan_session import PlannedForm, PlanSession, line_in_project
 from mlops_sm.errors import InputError, Problem, did_you_mean
-from mlops_sm.project import Environment
+from mlops_sm.project import Environment, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Context:
         root: Folder of the pipeline module; relative asset paths start here.
         session: The session to give to every SDK object as ``sagemaker_session``.
         role: ARN of the role that the pipeline and its jobs run as.
+        policy: What a model version must fulfil: ``[tool.mlops_sm.policy]``.
         iteration: In the body of a `for_each`, what tells its iterations apart: a pipeline variable.
     """
 
@@ -32,6 +33,7 @@ class Context:
     root: Path
     session: PlanSession
     role: str
+    policy: Policy = field(default_factory=Policy)
     iteration: PipelineVariable | None = None
 
     def asset(self, path: str | Path) -> str:

@@ -13,13 +13,13 @@ from sagemaker.core.workflow.properties import PropertyFile
 from sagemaker.mlops.workflow.condition_step import ConditionStep
 from sagemaker.mlops.workflow.for_each_step import CurrentItem
 from sagemaker.mlops.workflow.step_collections import StepCollection
-from sagemaker.mlops.workflow.steps import Step
+from sagemaker.mlops.workflow.steps import ProcessingStep, Step
 
 from mlops_sm.builders.context import Context
 from mlops_sm.builders.evaluation import evaluation
 from mlops_sm.builders.fail import fail
 from mlops_sm.builders.for_each import collected, for_each
-from mlops_sm.builders.gate import Threshold, gate
+from mlops_sm.builders.gate import Threshold, at_least, at_most, gate
 from mlops_sm.builders.problems import location, refuse
 from mlops_sm.builders.processing import processing
 from mlops_sm.builders.references import metric, model_artifacts, output
@@ -56,6 +56,45 @@ def quality_gate(
     """
     missed = fail(ctx, f"{name}Missed", message=_message(thresholds)) if thresholds else None
     return gate(ctx, name, thresholds=thresholds, if_met=if_met, otherwise=[missed] if missed else [], **options)
+
+
+def policy_gate(
+    ctx: Context,
+    name: str,
+    *,
+    evaluated: ProcessingStep,
+    if_met: Sequence[Step | StepCollection],
+    path: str = "binary_classification_metrics.{}.value",
+    **options: Unpack[StepOptions],
+) -> ConditionStep:
+    """A quality gate with the bounds of the project's policy, ``[tool.mlops_sm.policy.metrics]``.
+
+    What only the registry can know is for ``mlops-sm models approve``: the comparison with the version in use, and the
+    limits of bias.
+
+    Args:
+        ctx: The context of the pipeline.
+        name: The gate's name.
+        evaluated: The step whose report has the metrics; see `evaluation`.
+        if_met: Steps that run when every bound is kept, usually the registration.
+        path: Where in the report a metric is, with ``{}`` for its name.
+        **options: See `StepOptions`.
+
+    Raises:
+        InputError: The policy bounds no metric (E334); or as `quality_gate`.
+    """
+    thresholds = []
+    for label, rule in ctx.policy.metrics.items():
+        value = metric(evaluated, path.format(label))
+        if rule.at_least is not None:
+            thresholds.append(at_least(value, rule.at_least, label=label))
+        if rule.at_most is not None:
+            thresholds.append(at_most(value, rule.at_most, label=label))
+    if not thresholds:
+        what = "the project's policy bounds no metric, so that the gate stops nothing"
+        fix = "write it into pyproject.toml: [tool.mlops_sm.policy.metrics] auc = { at_least = 0.75 }"
+        refuse([Problem("E334", location(ctx, name), what, fix)])
+    return quality_gate(ctx, name, thresholds=thresholds, if_met=if_met, **options)
 
 
 def _message(thresholds: Sequence[Threshold]) -> list[Scalar]:

@@ -28,7 +28,7 @@ from mlops_sm.compile.structure import PlannedAsset, SourceForm, Structure
 from mlops_sm.compile.watch import Watch
 from mlops_sm.definition import Json
 from mlops_sm.errors import InputError, Problem, did_you_mean
-from mlops_sm.project import Environment
+from mlops_sm.project import Environment, Policy
 
 _SHOWN_CHARACTERS: Final = 600
 _MIN_ROOT_PARTS: Final = 3
@@ -63,6 +63,7 @@ def build_structure(request: Mapping[str, str], watch: Watch) -> Structure:
         root=module_path.parent,
         session=session,
         role=environment.role_arn,
+        policy=Policy.model_validate_json(request["policy"]),
     )
     sys.path.insert(0, str(root))
     repeat_functions(session)

@@ -81,6 +81,7 @@ def question(request: Request, result: Path) -> str:
             "project_name": request.project_name,
             "pipeline_name": request.pipeline_name,
             "environment": request.environment,
+            "policy": request.policy,
             "result": str(result),
         }
     )

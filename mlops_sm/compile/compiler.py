@@ -44,6 +44,7 @@ class Request:
         project_name: Name of the project.
         pipeline_name: The name the pipeline should have.
         environment: The environment, JSON.
+        policy: What a model version must fulfil, JSON.
     """
 
     reference: str
@@ -52,6 +53,7 @@ class Request:
     project_name: str
     pipeline_name: str
     environment: str
+    policy: str
 
 
 Spawn = Callable[[Request], Structure]
@@ -107,6 +109,7 @@ def compile_pipeline(
         project_name=project.name,
         pipeline_name=naming.pipeline_name(project.name, reference),
         environment=environment.model_dump_json(),
+        policy=project.policy.model_dump_json(),
     )
     cache = CompileCache(cache_dir)
     key = _key(request)
@@ -152,6 +155,7 @@ def _key(request: Request) -> str:
         "reference": request.reference,
         "project": request.project_name,
         "environment": json.loads(request.environment),
+        "policy": json.loads(request.policy),
         "python": sys.version,
         "mlops_sm": __version__,
         "distributions": {name: _version(name) for name in _SDK_DISTRIBUTIONS},

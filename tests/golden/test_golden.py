@@ -1,7 +1,8 @@
 """Golden documents: what each case compiles to, byte for byte.
 
 A case is a folder of `cases/`: ``pipeline.py`` (or, in ``case.json``, the ``reference`` of a pipeline of this
-repository), the files it uses, and ``expected.json``. ``case.json`` may change the ``environment`` it is compiled for.
+repository), the files it uses, and ``expected.json``. ``case.json`` may change the ``environment`` it is compiled for,
+and give a ``policy``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mlops_sm import checks
 from mlops_sm.compile import Compiled, Request, compile_pipeline
 from mlops_sm.compile.structure import Structure
 from mlops_sm.definition import canonical_json
-from mlops_sm.project import Environment, Project
+from mlops_sm.project import Environment, Policy, Project
 
 REPOSITORY = Path(__file__).parents[2]
 CASES = sorted(p for p in (Path(__file__).parent / "cases").iterdir() if p.is_dir())
@@ -52,7 +53,12 @@ def compile_case(sdk_spawn: Callable[[Request], Structure], tmp_path: Path) -> C
             shutil.copytree(case, root / "pipelines" / case.name)
         environment = Environment(**ENVIRONMENT | settings.get("environment", {}))
         return compile_pipeline(
-            Project(name="golden", root=root, environments={"golden": environment}),
+            Project(
+                name="golden",
+                root=root,
+                environments={"golden": environment},
+                policy=Policy(**settings.get("policy", {})),
+            ),
             environment,
             settings.get("reference", f"{case.name}.pipeline"),
             cache_dir=root / "cache",

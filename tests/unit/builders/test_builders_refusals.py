@@ -107,6 +107,7 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
         ("E339", "a transform job has no max_runtime_in_seconds"),
     ],
     "predictions_of_a_processing": [("E338", "`predictions` takes a TransformStep, not a ProcessingStep")],
+    "gate_of_no_policy": [("E334", "the project's policy bounds no metric")],
     "no_items": [("E437", "there are 0 items")],
     "too_many_items": [("E437", "there are 101 items give 1 to 100 of them; a longer list comes as a parameter")],
     "items_is_a_text": [("E437", "items is 'ab' give a list of items")],

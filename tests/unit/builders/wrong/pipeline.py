@@ -37,6 +37,7 @@ from mlops_sm.builders import (
     model_artifacts,
     model_per_segment,
     output,
+    policy_gate,
     predictions,
     processing,
     quality_gate,
@@ -548,3 +549,8 @@ def segments(ctx: Context) -> Any:
         parts=["train"],
         segments=["north", "north/east"],
     )
+
+
+@case
+def gate_of_no_policy(ctx: Context) -> Any:
+    return policy_gate(ctx, "Gate", evaluated=an_evaluation(ctx), if_met=[FailStep(name="Done")])
