@@ -137,7 +137,12 @@ def _check_job(step: Step, scope: Scope, images: ImageTable, ignored: dict[Ignor
         case StepKind.TUNING:
             yield from _check_tuning(step, scope, images)
         case StepKind.TRANSFORM:
-            yield from _check_transform(step, scope, images)
+            yield from _check_model(step.arguments.get("ModelName"), scope, images)
+        case StepKind.ENDPOINT_CONFIG:
+            for variant in step.arguments.get("ProductionVariants") or []:
+                yield from _check_model(variant.get("ModelName"), scope, images)
+        case StepKind.INFERENCE_COMPONENT:
+            yield from _check_model((step.arguments.get("Specification") or {}).get("ModelName"), scope, images)
         case _:
             return
 
@@ -199,9 +204,8 @@ def _check_tuning(step: Step, scope: Scope, images: ImageTable) -> Iterator[Prob
         yield from _check_training(step, arguments, prefix, scope, images)
 
 
-def _check_transform(step: Step, scope: Scope, images: ImageTable) -> Iterator[Problem]:
-    """The images of the model, when a step of the same pipeline makes it."""
-    name = step.arguments.get("ModelName")
+def _check_model(name: Json, scope: Scope, images: ImageTable) -> Iterator[Problem]:
+    """The images of a model that is served, when a step of the same pipeline makes it."""
     reference = _MODEL_OF_STEP.fullmatch(name["Get"]) if isinstance(name, dict) and "Get" in name else None
     made = scope.steps.get(reference[1]) if reference is not None else None
     if made is None:

@@ -343,3 +343,29 @@ def test_a_value_of_its_own_decides() -> None:
     member = Member(Ignored("W4", "x"), {1: Refused("E4", "y", "z")})
     assert member.of(1) == Refused("E4", "y", "z")
     assert member.of(2) == member.of({"a": 1}) == Ignored("W4", "x")
+
+
+MADE = {"Get": "Steps.Model.ModelName"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (StepKind.ENDPOINT_CONFIG, {"ProductionVariants": [{"VariantName": "a", "ModelName": MADE}]}),
+        (StepKind.INFERENCE_COMPONENT, {"Specification": {"ModelName": MADE}}),
+    ],
+)
+def test_the_image_of_a_model_matters_when_it_is_deployed(kind: StepKind, arguments: Mapping[str, Any]) -> None:
+    model = step("Model", StepKind.MODEL, {"PrimaryContainer": {"Image": "linear-learner:1"}})
+    (problem,) = [each for each in check(model, step("Deploy", kind, arguments)) if each.code.startswith("E")]
+    assert (problem.code, "linear-learner" in problem.what) == ("E402", True)
+
+
+def test_what_endpoints_do_without_is_said_once() -> None:
+    variant = {"VariantName": "a", "InitialInstanceCount": 2, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 5}
+    config = step(
+        "Config", StepKind.ENDPOINT_CONFIG, {"ProductionVariants": [variant, {**variant, "VariantName": "b"}]}
+    )
+    assert codes(check(config)) == ["W430", "W431"]
+    shap = {"ClarifyExplainerConfig": {"ShapConfig": {"Seed": 1}}}
+    assert codes(check(step("Config", StepKind.ENDPOINT_CONFIG, {"ExplainerConfig": shap}))) == ["E440"]
