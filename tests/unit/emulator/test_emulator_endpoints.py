@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,3 +211,70 @@ def test_a_payload_that_is_too_long(hosted: Hosted) -> None:
     code, message = hosted.refused("mine", b"1" * 6_291_457)
     assert code == "ValidationError"
     assert "Member must have length less than or equal to 6291456" in message
+
+
+def test_its_states_are_announced(hosted: Hosted, operations: Any) -> None:
+    """Source: "Events that Amazon SageMaker AI sends to Amazon EventBridge", SageMaker endpoint state change."""
+    account = hosted.account
+    queue = account.client("sqs").create_queue(QueueName="states")["QueueUrl"]
+    pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Endpoint State Change"]}
+    account.client("events").put_rule(Name="states", EventPattern=json.dumps(pattern))
+    target = {"Id": "1", "Arn": "arn:aws:sqs:us-east-1:123456789012:states"}
+    account.client("events").put_targets(Rule="states", Targets=[target])
+    hosted.serve()
+    operations("DeleteEndpoint", EndpointName="mine")
+    hosted.gone()
+    account.local.settle()
+    told = account.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    details = [json.loads(message["Body"])["detail"] for message in told]
+    assert {detail["EndpointStatus"] for detail in details} == {"CREATING", "IN_SERVICE", "DELETING"}
+    assert {detail["EndpointName"] for detail in details} == {"mine"}
+
+
+def test_it_is_found_and_tagged(hosted: Hosted, operations: Any) -> None:
+    hosted.serve()
+    arn = hosted.described()["EndpointArn"]
+    operations("AddTags", ResourceArn=arn, Tags=[{"Key": "team", "Value": "loans"}])
+    filters = [{"Name": "EndpointStatus", "Operator": "Equals", "Value": "InService"}]
+    (found,) = operations("Search", Resource="Endpoint", SearchExpression={"Filters": filters})["Results"]
+    assert found["Endpoint"]["EndpointArn"] == arn
+    assert found["Endpoint"]["Tags"] == [{"Key": "team", "Value": "loans"}]
+
+
+SERVE = """#!{python}
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.say(b"")
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.say(body.upper(), self.headers.get("X-Amzn-SageMaker-Custom-Attributes"))
+    def say(self, body, attributes=None):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        if attributes:
+            self.send_header("X-Amzn-SageMaker-Custom-Attributes", attributes + "!")
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"""
+
+
+def test_an_image_with_a_program_of_its_own(open_account: Callable[..., Any], tmp_path: Path) -> None:
+    """Two variants listen on port 8080 at once, each in a network of its own."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "serve").write_text(SERVE.format(python=sys.executable))
+    (programs / "serve").chmod(0o755)
+    hosted = Hosted(open_account(warm=WarmWorkers(enabled=False), images={"mine": str(programs)}))
+    hosted.account.sagemaker.create_model(
+        ModelName="own", ExecutionRoleArn=hosted.account.role, PrimaryContainer={"Image": "mine:1"}
+    )
+    hosted.config("config", hosted.variant("a", "own"), hosted.variant("b", "own"))
+    hosted.create()
+    for name in ("a", "b"):
+        answer = hosted.invoke("mine", "hello", TargetVariant=name, CustomAttributes="trace")
+        assert answer["Body"].read() == b"HELLO"
+        assert (answer["ContentType"], answer["CustomAttributes"]) == ("text/plain", "trace!")
