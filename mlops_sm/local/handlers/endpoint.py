@@ -32,10 +32,9 @@ def run_endpoint(run: StepRun) -> StepResult:
     except ServiceError as error:
         outcome = Failed(client_error(error))
     match outcome:
-        case Succeeded(properties) if properties.get("EndpointConfigName") != arguments.get("EndpointConfigName"):
+        case Succeeded(properties) if properties.get("FailureReason"):
             # An update that was rolled back leaves an endpoint in service, with what it had before.
-            why = properties.get("FailureReason") or "the endpoint was rolled back to its previous configuration"
-            outcome = Failed(f"ClientError: {why}")
+            outcome = Failed(f"ClientError: {properties['FailureReason']}")
         case _:
             pass
     return StepResult(outcome=outcome, metadata=metadata)
