@@ -13,7 +13,7 @@ from typing import Final
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
 from mlops_sm.local.serving.connection import Response
 from mlops_sm.local.serving.model import ModelSource, ServedModel
-from mlops_sm.local.serving.server import NoResponseError, NotHealthyError, Running
+from mlops_sm.local.serving.server import GoneError, NoResponseError, NotHealthyError, Running
 from mlops_sm.local.serving.start import Settings, start_container
 from mlops_sm.local.site import Site
 
@@ -179,21 +179,24 @@ class Host:
             chain = self._chain(payload)
             for number, container in enumerate(chain, start=1):
                 last = number == len(chain)
-                running = self._server(container, payload.model)
+                accept = payload.accept if last else None
                 try:
-                    response = running.invoke(
-                        payload.body,
-                        payload.content_type,
-                        payload.accept if last else None,
-                        payload.attributes,
-                        timeout=payload.timeout,
-                    )
+                    try:
+                        response = self._ask(container, payload, accept)
+                    except GoneError:
+                        # It ended a moment ago, and another one is started.
+                        response = self._ask(container, payload, accept)
                 except NoResponseError as error:
                     raise ContainerError(container.name, None, error) from error
                 if not response.ok:
                     raise ContainerError(container.name, response)
                 payload = replace(payload, body=response.body, content_type=response.content_type)
             return response
+
+    def _ask(self, container: Container, payload: Payload, accept: str | None) -> Response:
+        return self._server(container, payload.model).invoke(
+            payload.body, payload.content_type, accept, payload.attributes, timeout=payload.timeout
+        )
 
     def parts(self, payload: Payload) -> Iterator[Response]:
         """As `invoke`, with the parts of the last container's answer as they come; the last part is empty."""

@@ -42,6 +42,10 @@ class NoResponseError(Exception):
     """An invocation got no response: the server's process died, or the time was up."""
 
 
+class GoneError(NoResponseError):
+    """An invocation came when the server had ended: nobody has seen it."""
+
+
 class TooSlowError(NoResponseError):
     """An invocation got no response in its time."""
 
@@ -280,7 +284,7 @@ class Running:
                 raise TooSlowError("every process of the model server is busy") from None
             if worker is None:
                 self._idle.put(None)  # for the next one who waits
-                raise NoResponseError("the model server has ended")
+                raise GoneError("the model server has ended")
             if worker.alive:
                 return worker
             # It died while it had nothing to do; another one takes its place.

@@ -184,6 +184,18 @@ def test_a_process_that_died_is_replaced_and_nobody_notices(hosted: Hosted, oper
         killed.add(pid)
 
 
+def test_a_server_that_died_is_started_again(hosted: Hosted) -> None:
+    """All of it: the process that looks after the others, and with it they."""
+    hosted.model({"code/inference.py": "import os\ndef model_fn(d): return os.getppid()\n" + TRANSFORM})
+    hosted.config()
+    hosted.create()
+    first = int(hosted.said("mine", "pid"))
+    os.kill(first, signal.SIGKILL)
+    hosted.account.until(lambda: not is_running(first), "the server's end")
+    assert int(hosted.said("mine", "pid")) != first
+    assert hosted.described()["EndpointStatus"] == "InService"
+
+
 def test_what_a_model_fails_at(hosted: Hosted, operations: Any) -> None:
     """Source: aws/amazon-sagemaker-examples#407; API reference, ModelError."""
     hosted.model({"code/inference.py": "import os\ndef model_fn(d): return os.getpid()\n" + TRANSFORM})
