@@ -25,6 +25,8 @@ from mlops_sm.local.user_handlers import UserHandlers
 _UNKNOWN: Final = object()
 """A value that only a finished step or an execution variable can give."""
 
+_STAY: Final = frozenset({StepKind.ENDPOINT, StepKind.INFERENCE_COMPONENT})
+"""Kinds whose servers run on when their step has ended."""
 _NAMED_STEPS: Final = 5
 _ON_AWS: Final = "Nothing to do: it takes effect on AWS."
 _MODEL_OF_STEP: Final = re.compile(r"Steps\.([^.\[\]]+)\.ModelName")
@@ -100,6 +102,11 @@ def _check_isolation(isolation: Isolation, steps: Sequence[Step], scope: Scope) 
             'Use one instance, or see what "mlops-sm doctor" says of the better ways to isolate jobs.',
         )
     jobs = [_Use(step.name, "Type") for step in steps if step.kind in JOBS]
+    stay = [_Use(step.name, "Type") for step in steps if step.kind in _STAY]
+    if can.parallel == 1 and stay:
+        what = f'an endpoint stays, and jobs are isolated by "{isolation.name}" here, one at a time'
+        fix = 'See what "mlops-sm doctor" says of the better ways to isolate jobs.'
+        yield Problem("E442", _uses(stay), f"{what}: nothing could run beside it", fix)
     if can.parallel == 1 and len(jobs) > 1:
         what = f'jobs are isolated by "{isolation.name}" here, so that they run one at a time'
         yield Problem("W426", _uses(jobs), what, 'See what "mlops-sm doctor" says of the better ways to isolate jobs.')

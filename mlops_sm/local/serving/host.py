@@ -142,8 +142,14 @@ class Host:
         """Start every container and wait until all are healthy.
 
         Raises:
-            HostError: One is not.
+            HostError: One is not, or nothing could run beside it.
         """
+        isolation = self._site.isolation
+        if isolation.capabilities.parallel == 1:
+            raise HostError(
+                f'InternalServerError: jobs are isolated by "{isolation.name}" here, one at a time, and nothing could '
+                "run beside an endpoint [E442]"
+            )
         JobFolder.create(self._folder.root.parent, self._folder.root.name)
         (self._folder.root / BEGAN).write_text(f"{self._site.clock().timestamp():.3f}", encoding="utf-8")
         with self._lock:

@@ -16,6 +16,7 @@ from mlops_sm.errors import Problem
 from mlops_sm.local.fidelity import FIDELITY, Ignored, Member, Refused, treatment_of
 from mlops_sm.local.handlers import ENGINE_KINDS, HANDLERS, UNSUPPORTED
 from mlops_sm.local.images import ImageTable
+from mlops_sm.local.isolation.layer import Capabilities
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.preflight import preflight
 from mlops_sm.local.user_handlers import UserHandlers
@@ -369,3 +370,12 @@ def test_what_endpoints_do_without_is_said_once() -> None:
     assert codes(check(config)) == ["W430", "W431"]
     shap = {"ClarifyExplainerConfig": {"ShapConfig": {"Seed": 1}}}
     assert codes(check(step("Config", StepKind.ENDPOINT_CONFIG, {"ExplainerConfig": shap}))) == ["E440"]
+
+
+def test_an_endpoint_needs_room_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    isolation = NamespaceIsolation()
+    monkeypatch.setattr(NamespaceIsolation, "refusal", lambda _: None)
+    deploy = step("Deploy", StepKind.ENDPOINT, {"EndpointName": "a", "EndpointConfigName": "b"})
+    assert codes(check(deploy, isolation=isolation)) == []
+    monkeypatch.setattr(NamespaceIsolation, "capabilities", Capabilities(parallel=1))
+    assert codes(check(deploy, isolation=isolation)) == ["E442"]
