@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from command import begin
+from command import begin, mlops, write
 from hosting import DOUBLE, IMAGE, packed
 
 from mlops_sm import naming
+from mlops_sm.emulator import LocalAccount
+from mlops_sm.local.warm import WarmWorkers
 from mlops_sm.operations.clients import endpoint_session
 
 PATIENCE = 60.0
@@ -132,3 +134,47 @@ def test_a_server_that_is_ended_under_load(up: Callable[[], Server]) -> None:
     )
     assert answer["Body"].read() == b"[6.0]"
     assert again.client("sagemaker").describe_endpoint(EndpointName="mine")["EndpointStatus"] == "InService"
+
+
+def test_a_pipeline_deploys_from_the_command_line(tmp_path: Path) -> None:
+    """The command ends and its endpoint stays: the next who opens the state can ask it."""
+    state = tmp_path / ".mlops_sm"
+    with LocalAccount.open(state, warm=WarmWorkers(enabled=False)) as account:
+        account.ensure_bucket(BUCKET)
+        archive = packed({"code/inference.py": DOUBLE, "factor.json": "2"})
+        account.client("s3").put_object(Bucket=BUCKET, Key="m.tar.gz", Body=archive)
+    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/m.tar.gz"}
+    variant = {
+        "VariantName": "a",
+        "ModelName": {"Get": "Steps.Model.ModelName"},
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+    }
+    role = "arn:aws:iam::123456789012:role/execution"
+    steps = [
+        {"Name": "Model", "Type": "Model", "Arguments": {"ExecutionRoleArn": role, "PrimaryContainer": container}},
+        {
+            "Name": "Config",
+            "Type": "EndpointConfig",
+            "Arguments": {"EndpointConfigName": "config", "ProductionVariants": [variant]},
+        },
+        {
+            "Name": "Deploy",
+            "Type": "Endpoint",
+            "Arguments": {
+                "EndpointName": "mine",
+                "EndpointConfigName": {"Get": "Steps.Config.EndpointConfigName"},
+            },
+        },
+    ]
+    ran = mlops(tmp_path, "run", write(tmp_path, *steps), "--json")
+    assert {step["name"]: step["status"] for step in json.loads(ran.stdout)["steps"]} == {
+        "Model": "Succeeded",
+        "Config": "Succeeded",
+        "Deploy": "Succeeded",
+    }
+    assert "W430" in ran.stderr
+    with LocalAccount.open(state, warm=WarmWorkers(enabled=False)) as account:
+        runtime = account.client("sagemaker-runtime")
+        answer = runtime.invoke_endpoint(EndpointName="mine", Body="1,2", ContentType="text/csv")
+        assert answer["Body"].read() == b"[6.0]"
