@@ -39,9 +39,14 @@ class Ran:
 
 
 def start(
-    outside: Outside, account: Account, compiled: Compiled, parameters: dict[str, Scalar]
+    outside: Outside,
+    account: Account,
+    compiled: Compiled,
+    parameters: dict[str, Scalar],
+    *,
+    only: runs.Only | None = None,
 ) -> tuple[Published, str]:
-    """Publish and start; returns what publishing did and the execution's ARN."""
+    """Publish and start, all steps or `only` some; returns what publishing did and the execution's ARN."""
     account.prepare()
     published = publish(compiled, account.clients, account.environment)
     if published.action is not Action.UNCHANGED or published.uploaded:
@@ -49,20 +54,26 @@ def start(
         outside.ui.say(f"pipeline {published.pipeline_name} {published.action}, {what}")
     # Who registers in a pipeline is its role; the rule of four eyes is about who started it.
     who = approvals.started_by(account.clients) if account.environment.four_eyes else ""
-    arn = runs.start(account.clients, published.pipeline_name, parameters, description=who)
+    arn = runs.start(account.clients, published.pipeline_name, parameters, only=only, description=who)
     outside.ui.say(f"execution {arn.rpartition('/')[2]} started")
     return published, arn
 
 
 def run_to_end(
-    outside: Outside, account: Account, compiled: Compiled, definition: Definition, parameters: dict[str, Scalar]
+    outside: Outside,
+    account: Account,
+    compiled: Compiled,
+    definition: Definition,
+    parameters: dict[str, Scalar],
+    *,
+    only: runs.Only | None = None,
 ) -> Ran:
-    """Publish, start and follow to the end.
+    """Publish, start and follow to the end, all steps or `only` some; of the definition, what is shown is given.
 
     Ctrl-C stops the execution and waits until its jobs have ended. A second Ctrl-C kills those of this process; those
     of a server or of AWS are left to end by themselves.
     """
-    published, arn = start(outside, account, compiled, parameters)
+    published, arn = start(outside, account, compiled, parameters, only=only)
     interrupted = follow_to_end(outside, account, arn, definition)
     return Ran(published=published, execution=runs.show(account.clients, arn), interrupted=interrupted)
 

@@ -14,6 +14,12 @@ from mlops_sm.cli.outside import Outside
 @click.command("run")
 @click.argument("pipeline", metavar="PIPELINE|FILE.json")
 @click.option("-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A pipeline parameter.")
+@click.option("--only", metavar="STEP", help="Run this step alone, with the inputs it had in an earlier execution.")
+@click.option(
+    "--execution",
+    metavar="EXECUTION",
+    help="With --only: take inputs and parameters from this execution.  [default: the newest that has them]",
+)
 @options.environment
 @options.state
 @click.option(
@@ -29,6 +35,8 @@ def command(
     *,
     pipeline: str,
     given: tuple[str, ...],
+    only: str | None,
+    execution: str | None,
     environment: str,
     state: Path | None,
     detach: bool,
@@ -39,7 +47,13 @@ def command(
     Compiles, checks, publishes and starts it, shows the steps as they go, and exits with 1 if the execution fails.
     Ctrl-C stops the execution, wherever it runs; with --detach it goes on without this command.
 
+    With --only, one step runs again with today's code, for example after its script was mended. It gets the results of
+    the steps before it, and the parameters, from an execution that has ended, whether or not the step failed there;
+    -p changes a parameter.
+
     Example: mlops-sm run lending.build -p MinAuc=0.8
+
+    Example: mlops-sm run lending.build --only Evaluate
     """
     with ExitStack() as closing:
         warm = outside.prewarm(state) if environment == options.LOCAL else None
@@ -47,5 +61,14 @@ def command(
             closing.callback(warm.close)
         from mlops_sm.cli.running import Wish, run  # noqa: PLC0415 - boto3 imports while the warm worker imports pandas
 
-        wish = Wish(label=pipeline, given=given, environment=environment, state=state, detach=detach, yes=yes)
+        wish = Wish(
+            label=pipeline,
+            given=given,
+            environment=environment,
+            state=state,
+            detach=detach,
+            yes=yes,
+            only=only,
+            execution=execution,
+        )
         return run(outside, wish, warm)

@@ -24,6 +24,7 @@ from mlops_sm.cli.target import Loaded, find_target, load, parse_parameters
 from mlops_sm.definition import Definition, Scalar, bind_parameters
 from mlops_sm.errors import InputError, Problem, RefusedError
 from mlops_sm.operations import runs
+from mlops_sm.operations.selecting import Alone, choose
 from mlops_sm.project import LOCAL, Environment
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Wish:
         state: The option ``--state``.
         detach: Return once the execution has started.
         yes: A protected environment is meant.
+        only: The one step to run; None for all.
+        execution: Where the inputs of that step come from; None for the newest execution that has them.
     """
 
     label: str
@@ -49,10 +52,21 @@ class Wish:
     state: Path | None
     detach: bool
     yes: bool
+    only: str | None = None
+    execution: str | None = None
 
 
 def run(outside: Outside, wish: Wish, warm: WarmWorkers | None) -> int:
-    """Compile, check, publish, start and follow; the exit code."""
+    """Compile, check, publish, start and follow; the exit code.
+
+    Raises:
+        InputError: Options do not go together (E141), or something about the pipeline or the step is wrong.
+        RefusedError: The account refused.
+    """
+    if wish.execution is not None and wish.only is None:
+        what = "it says where the inputs of one step come from, and no step is named"
+        fix = "Add --only STEP, or leave --execution out."
+        raise InputError(Problem("E141", f"--execution {wish.execution}", what, fix))
     parameters = parse_parameters(wish.given)
     target = find_target(outside, wish.label, wish.environment)
     allow(target.environment, yes=wish.yes)
@@ -61,21 +75,53 @@ def run(outside: Outside, wish: Wish, warm: WarmWorkers | None) -> int:
         if wish.detach:
             allow_detached(opening.account())
         loaded = load(outside, target)
-        bound = bind_parameters(loaded.definition, parameters)
-        doubtful = refuse_values(loaded.definition, bound)
+        alone = _alone(opening.account(), loaded, wish)
+        given = _taken_over(opening.account(), loaded.definition, alone) | parameters
+        bound = bind_parameters(loaded.definition, given)
+        runs_now, shown = loaded.definition, loaded.definition
+        if alone is not None:
+            runs_now, shown = alone.definition, alone.shown
+        doubtful = refuse_values(runs_now, bound)
         account = opening.account()
-        different = refuse_unrunnable(account, loaded.definition, bound)
+        different = refuse_unrunnable(account, runs_now, bound)
         warn(outside, loaded, different)
         outside.ui.report(doubtful)
+        only = None
+        if alone is not None:
+            only = runs.Only(steps=(alone.step,), source=alone.source.arn if alone.source else None)
+            outside.ui.say(_whence(alone))
         if wish.detach:
-            return _detached(outside, account, loaded, _given(bound, parameters), reach)
-        ran = run_to_end(outside, account, loaded.compiled, loaded.definition, _given(bound, parameters))
+            return _detached(outside, account, loaded, _given(bound, given), reach=reach, only=only)
+        ran = run_to_end(outside, account, loaded.compiled, shown, _given(bound, given), only=only)
         words = [word for given in wish.given for word in ("-p", given)]
+        words += ["--only", wish.only] if wish.only else []
+        words += ["--execution", wish.execution] if wish.execution else []
         again = shlex.join(["mlops-sm", "run", wish.label, *words]) + reach
-        outside.ui.data(_data(ran, loaded, different))
-        return conclude(
-            outside, account, ran.execution, loaded.definition, interrupted=ran.interrupted, again=again, reach=reach
-        )
+        outside.ui.data(_data(ran, loaded, shown, different))
+        return conclude(outside, account, ran.execution, shown, interrupted=ran.interrupted, again=again, reach=reach)
+
+
+def _alone(account: Account, loaded: Loaded, wish: Wish) -> Alone | None:
+    if wish.only is None:
+        return None
+    pipeline = loaded.compiled.pipeline_name
+    return choose(account.clients, loaded.definition, pipeline, wish.only, wish.execution, prefix=account.prefix)
+
+
+def _taken_over(account: Account, definition: Definition, alone: Alone | None) -> dict[str, str]:
+    """The parameters of the execution that a step's inputs come from, as far as the definition still has them."""
+    if alone is None or alone.source is None:
+        return {}
+    declared = {parameter.name for parameter in definition.parameters}
+    taken = runs.parameters_of(account.clients, alone.source.arn)
+    return {name: value for name, value in taken.items() if name in declared}
+
+
+def _whence(alone: Alone) -> str:
+    if alone.source is None:
+        return f"only {alone.step} runs; no execution has ended yet, and it needs nothing of one"
+    inputs = f"what it uses of {', '.join(alone.inputs)} and the parameters are" if alone.inputs else "parameters are"
+    return f"only {alone.step} runs; {inputs} those of execution {alone.source.id}"
 
 
 def allow(environment: Environment, *, yes: bool) -> None:
@@ -147,14 +193,22 @@ def _given(bound: dict[str, Scalar], given: dict[str, str]) -> dict[str, Scalar]
     return {name: bound[name] for name in given}
 
 
-def _detached(outside: Outside, account: Account, loaded: Loaded, parameters: dict[str, Scalar], reach: str) -> int:
-    published, arn = start(outside, account, loaded.compiled, parameters)
+def _detached(
+    outside: Outside,
+    account: Account,
+    loaded: Loaded,
+    parameters: dict[str, Scalar],
+    *,
+    reach: str,
+    only: runs.Only | None,
+) -> int:
+    published, arn = start(outside, account, loaded.compiled, parameters, only=only)
     return let_go(outside, arn, published.pipeline_name, reach, published=published.action)
 
 
-def _data(ran: Ran, loaded: Loaded, different: Sequence[Problem]) -> dict[str, Any]:
+def _data(ran: Ran, loaded: Loaded, shown: Definition, different: Sequence[Problem]) -> dict[str, Any]:
     return {
-        **execution_data(ran.execution, loaded.definition),
+        **execution_data(ran.execution, shown),
         "published": ran.published.action,
         "uploaded": list(ran.published.uploaded),
         "digest": ran.published.digest,

@@ -171,11 +171,20 @@ LOCAL_PACE: Final = Pace(0.02, 0.1)
 AWS_PACE: Final = Pace(5.0, 5.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Only:
+    """Steps that an execution is to run alone; `source` is the execution that their inputs come from, if any do."""
+
+    steps: tuple[str, ...]
+    source: str | None
+
+
 def start(
     clients: Clients,
     pipeline_name: str,
     parameters: Mapping[str, str | int | float | bool],
     *,
+    only: Only | None = None,
     description: str = "",
 ) -> str:
     """Start an execution of a published pipeline with these parameters; returns the execution's ARN.
@@ -184,6 +193,7 @@ def start(
         clients: The account.
         pipeline_name: Whose execution it is.
         parameters: Those that are given; the others have their defaults.
+        only: Run only some steps (API reference, SelectiveExecutionConfig).
         description: The execution's.
     """
     given = [{"Name": name, "Value": _as_text(value)} for name, value in parameters.items()]
@@ -192,6 +202,9 @@ def start(
         request["PipelineParameters"] = given
     if description:
         request["PipelineExecutionDescription"] = description
+    if only is not None:
+        source = {} if only.source is None else {"SourcePipelineExecutionArn": only.source}
+        request["SelectiveExecutionConfig"] = {**source, "SelectedSteps": [{"StepName": name} for name in only.steps]}
     arn: str = clients.sagemaker.start_pipeline_execution(**request)["PipelineExecutionArn"]
     return arn
 
@@ -330,6 +343,18 @@ def definition_of(clients: Clients, arn: str) -> str:
     described = clients.sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
     definition: str = described["PipelineDefinition"]
     return definition
+
+
+def parameters_of(clients: Clients, arn: str) -> dict[str, str]:
+    """The parameters that an execution was started with; those that had their defaults are not among them."""
+    found: dict[str, str] = {}
+    request: dict[str, Any] = {"PipelineExecutionArn": arn}
+    while True:
+        page = clients.sagemaker.list_pipeline_parameters_for_execution(**request)
+        found |= {each["Name"]: each["Value"] for each in page.get("PipelineParameters", [])}
+        if not page.get("NextToken"):
+            return found
+        request["NextToken"] = page["NextToken"]
 
 
 def pipeline_of(arn: str) -> str:

@@ -263,6 +263,10 @@ class FakeAws:
         execution.frames = list(self._next_frames)
         return {"PipelineExecutionArn": execution.arn}
 
+    def _sagemaker_list_pipeline_parameters_for_execution(self, request: Request) -> Reply:
+        parameters = self._execution("list_pipeline_parameters_for_execution", request).parameters
+        return _page(request, "PipelineParameters", [{"Name": k, "Value": v} for k, v in parameters.items()])
+
     def _sagemaker_describe_pipeline_definition_for_execution(self, request: Request) -> Reply:
         operation = "describe_pipeline_definition_for_execution"
         name = self._execution(operation, request).arn.split("/")[1]
