@@ -5,6 +5,7 @@ The only room that imports `sagemaker`, beside the compile worker. A plain SDK s
 
 from mlops_sm.builders.batch import batch_transform
 from mlops_sm.builders.context import Context
+from mlops_sm.builders.deployment import Asynchronous, Deployment, Serverless, deploy
 from mlops_sm.builders.evaluation import evaluation
 from mlops_sm.builders.fail import fail
 from mlops_sm.builders.for_each import collected, for_each
@@ -19,10 +20,13 @@ from mlops_sm.builders.training import Channel, training
 from mlops_sm.builders.tuning import best_model, top_model, tuning
 
 __all__ = [
+    "Asynchronous",
     "Channel",
     "Compute",
     "Context",
+    "Deployment",
     "Security",
+    "Serverless",
     "algorithm_image",
     "at_least",
     "at_most",
@@ -31,6 +35,7 @@ __all__ = [
     "call_retries",
     "collected",
     "create_model",
+    "deploy",
     "equals",
     "evaluation",
     "fail",

@@ -16,10 +16,12 @@ from sagemaker.mlops.workflow.fail_step import FailStep
 from sagemaker.mlops.workflow.for_each_step import ForEachSelector, IterationOutput
 
 from mlops_sm.builders import (
+    Asynchronous,
     Channel,
     Compute,
     Context,
     Security,
+    Serverless,
     algorithm_image,
     at_least,
     at_most,
@@ -27,6 +29,7 @@ from mlops_sm.builders import (
     best_model,
     collected,
     create_model,
+    deploy,
     equals,
     evaluation,
     fail,
@@ -554,3 +557,22 @@ def segments(ctx: Context) -> Any:
 @case
 def gate_of_no_policy(ctx: Context) -> Any:
     return policy_gate(ctx, "Gate", evaluated=an_evaluation(ctx), if_met=[FailStep(name="Done")])
+
+
+@case
+def deployment_of_everything(ctx: Context) -> Any:
+    return deploy(
+        ctx,
+        "Deploy",
+        endpoint="x" * 51,
+        model="model",
+        compute=Compute(max_runtime_in_seconds=60),
+        serverless=Serverless(memory_size_in_mb=1500, max_concurrency=0),
+        asynchronous=Asynchronous(output_path="s3://bucket/answers"),
+        capture_percentage=101,
+    )
+
+
+@case
+def deployment_with_an_unknown_option(ctx: Context) -> Any:
+    return deploy(ctx, "Deploy", endpoint="mine", model="model", instances=2)
