@@ -248,7 +248,7 @@ class LocalAccount:
         Returns:
             Whether nothing is left that is due now.
         """
-        self._endpoints.settle()
+        self._endpoints.settle(patience)
         return self._work.deliveries.settle(patience)
 
     def session(self, region: str | None = None) -> boto3.Session:

@@ -73,9 +73,9 @@ class EndpointWork:
         """Go on with asynchronous requests that waited when the account was closed."""
         self._asynchronous.begin(self._state)
 
-    def settle(self) -> None:
-        """Wait until endpoints have done what was asked of them, and write down what was observed."""
-        self._background.moments.settle()
+    def settle(self, patience: float) -> None:
+        """Wait so long until endpoints have done what was asked of them, and write down what was observed."""
+        self._background.moments.settle(patience)
         self.observation.write()
 
     def close(self) -> None:

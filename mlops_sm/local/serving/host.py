@@ -19,6 +19,8 @@ from mlops_sm.local.site import Site
 
 PRIMARY: Final = "primary"
 """What the service calls the only container of a model."""
+_UNLOADING: Final = 60.0
+"""Seconds that requests to a model get which is unloaded meanwhile."""
 BEGAN: Final = "began"
 """A file beside the log with the epoch second at which it was begun."""
 _LOADED: Final = 4
@@ -274,6 +276,7 @@ class Host:
             raise ContainerError(container.name, None, NoResponseError(str(error))) from error
         finally:
             for each in unused:
+                each.drain(0 if each.ended else _UNLOADING)
                 each.stop(0)
 
     def _load(self, container: Container, model: str, unused: list[Running]) -> Running:

@@ -145,6 +145,8 @@ class Running:
         self._process: Process | None = None
         self._attendant: threading.Thread | None = None
         self._wake, self._woken = os.pipe()
+        self._using = threading.Condition()
+        self._under_way = 0
         self.ended = False
 
     def attend(self, process: Process) -> None:
@@ -228,11 +230,28 @@ class Running:
 
     def _exchange(self, head: Mapping[str, object], body: bytes, timeout: float) -> Response:
         deadline = time.monotonic() + timeout
-        worker = self._take(deadline)
-        with self._lost(worker, timeout):
-            response = worker.exchange(head, body, deadline)
-        self._idle.put(worker)
-        return response
+        with self._used():
+            worker = self._take(deadline)
+            with self._lost(worker, timeout):
+                response = worker.exchange(head, body, deadline)
+            self._idle.put(worker)
+            return response
+
+    def drain(self, timeout: float) -> None:
+        """Wait until no invocation is under way, at most so many seconds; nobody begins new ones any more."""
+        with self._using:
+            self._using.wait_for(lambda: not self._under_way, timeout)
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        with self._using:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._using:
+                self._under_way -= 1
+                self._using.notify_all()
 
     @contextmanager
     def _lost(self, worker: ServerProcess, timeout: float) -> Iterator[None]:

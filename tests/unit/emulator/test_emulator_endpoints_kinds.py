@@ -295,3 +295,25 @@ def transform_fn(model, body, content_type, accept, context):
         context.set_response_header(0, NAME, "answered " + given)
     return body, accept
 """
+
+
+def test_more_models_than_stay_loaded(hosted: Hosted) -> None:
+    """Requests to many models at once: those that are unloaded for others answer what they were asked."""
+    account = hosted.account
+    for number in range(6):
+        account.put(f"many/{number}.tar.gz", packed({"code/inference.py": DOUBLE, "factor.json": str(number)}))
+    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{account.bucket}/many/", "Mode": "MultiModel"}
+    account.sagemaker.create_model(ModelName="many", ExecutionRoleArn=account.role, PrimaryContainer=container)
+    hosted.config("config", hosted.variant(model="many"))
+    hosted.create()
+    said: list[tuple[int, str]] = []
+
+    def ask(number: int) -> None:
+        said.extend((number, hosted.said("mine", "1", TargetModel=f"{number}.tar.gz")) for _ in range(3))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == [(number, f"[{number}.0]") for number in range(6) for _ in range(3)]
