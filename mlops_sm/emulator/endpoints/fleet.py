@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -51,6 +50,7 @@ class Fleet:
         self.shadows = [Host(variant, folder(variant.name), site) for variant in snapshot.hosted(SHADOW)]
         self._changed = threading.Condition()
         self._requests = 0
+        self._retired = False
 
     def start(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Start every host and wait until all are healthy.
@@ -87,21 +87,23 @@ class Fleet:
         for variant in snapshot.hosted():
             self.hosts[variant.name].variant = variant
 
-    @contextmanager
-    def occupied(self) -> Iterator[None]:
-        """As long as the context lasts a request is under way."""
+    def enter(self) -> bool:
+        """Count one request more that is under way, until `leave`; False when the fleet takes none any more."""
         with self._changed:
-            self._requests += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._requests -= 1
-                self._changed.notify_all()
+            if not self._retired:
+                self._requests += 1
+            return not self._retired
+
+    def leave(self) -> None:
+        """A request has been answered."""
+        with self._changed:
+            self._requests -= 1
+            self._changed.notify_all()
 
     def drain(self, timeout: float = _DRAIN) -> None:
-        """Wait until no request is under way, at most so many seconds; nobody sends it new ones any more."""
+        """Take no request any more, and wait at most so many seconds until none is under way."""
         with self._changed:
+            self._retired = True
             self._changed.wait_for(lambda: not self._requests, timeout)
 
     def stop(self, grace_seconds: float = 30.0) -> None:

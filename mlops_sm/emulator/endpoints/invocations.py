@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -149,13 +150,12 @@ class Invocations:
             AwsError: As `invoke`.
         """
         began = time.perf_counter()
-        fleet = self._fleet(scope, invocation.endpoint)
-        if not asynchronous and fleet.snapshot.asynchronous is not None:
-            raise not_valid(
-                f"Endpoint {invocation.endpoint} of account {scope.account} is an asynchronous endpoint: it is invoked "
-                "with InvokeEndpointAsync."
-            )
-        with fleet.occupied():
+        with self._entered(scope, invocation.endpoint) as fleet:
+            if not asynchronous and fleet.snapshot.asynchronous is not None:
+                raise not_valid(
+                    f"Endpoint {invocation.endpoint} of account {scope.account} is an asynchronous endpoint: it is "
+                    "invoked with InvokeEndpointAsync."
+                )
             name, host = self._host(scope, fleet, invocation)
             if host.variant.limit is not None:
                 check_size(invocation.body, _MAX_SERVERLESS)
@@ -201,8 +201,7 @@ class Invocations:
     def _parts(self, scope: Scope, invocation: Invocation) -> Iterator[tuple[str, Response]]:
         began = time.perf_counter()
         check_size(invocation.body, MAX_PAYLOAD)
-        fleet = self._fleet(scope, invocation.endpoint)
-        with fleet.occupied():
+        with self._entered(scope, invocation.endpoint) as fleet:
             name, host = self._host(scope, fleet, invocation)
             watch = _Watch(scope, invocation, fleet, name, began, time.perf_counter())
             said: list[Response] = []
@@ -251,6 +250,18 @@ class Invocations:
 
     def _is_sampled(self, capture: Mapping[str, Json]) -> bool:
         return self._hosting.draw() * 100 < float(capture["InitialSamplingPercentage"])
+
+    @contextmanager
+    def _entered(self, scope: Scope, endpoint: str) -> Iterator[Fleet]:
+        """The fleet whose turn it is; it goes on as long as the context lasts."""
+        fleet = self._fleet(scope, endpoint)
+        while not fleet.enter():
+            # An update has just ended it, and another one has the traffic.
+            fleet = self._fleet(scope, endpoint)
+        try:
+            yield fleet
+        finally:
+            fleet.leave()
 
     def _fleet(self, scope: Scope, endpoint: str) -> Fleet:
         try:

@@ -57,8 +57,11 @@ class Shadows:
 
     def _submit(self, fleet: Fleet, shadow: Host, ask: Callable[[Host], None]) -> None:
         def run() -> None:
-            with fleet.occupied():
-                ask(shadow)
+            if fleet.enter():
+                try:
+                    ask(shadow)
+                finally:
+                    fleet.leave()
 
         working = self._background.moments.working()
         with self._lock:

@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hosting import Hosted
 
 from mlops_sm.emulator.clock import Clock
-from mlops_sm.emulator.endpoints.fleet import pick
+from mlops_sm.emulator.endpoints.fleet import Fleet, pick
 from mlops_sm.emulator.endpoints.shifting import Shifts
+from mlops_sm.emulator.endpoints.snapshot import Snapshot
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.local.warm import WarmWorkers
 
@@ -304,3 +306,18 @@ def test_steps_that_cannot_be(config: Any) -> None:
     with pytest.raises(AwsError) as refused:
         Shifts.of(config, 4)
     assert refused.value.code == "ValidationException"
+
+
+def test_a_fleet_that_is_drained_takes_no_request(tmp_path: Path) -> None:
+    """So that no request meets a fleet between its last look at the traffic and its end."""
+    config = {"EndpointConfigName": "c", "ProductionVariants": [{"VariantName": "a"}]}
+    fleet = Fleet(Snapshot({"Config": config, "Models": {}}), {}, {}, lambda name: tmp_path / name, cast("Any", None))
+    assert fleet.enter()
+    drained = threading.Thread(target=fleet.drain)
+    drained.start()
+    while fleet.enter():
+        fleet.leave()
+    assert drained.is_alive()
+    fleet.leave()
+    drained.join()
+    assert not fleet.enter()
