@@ -21,7 +21,15 @@ from mlops_sm.emulator.endpoints.shadows import Shadows
 from mlops_sm.emulator.errors import AwsError
 from mlops_sm.emulator.store import Scope
 from mlops_sm.local.serving.connection import Response
-from mlops_sm.local.serving.host import BusyError, ContainerError, Host, HostError, MisdirectedError, Payload
+from mlops_sm.local.serving.host import (
+    BusyError,
+    ContainerError,
+    Host,
+    HostError,
+    MisdirectedError,
+    Payload,
+    RetiredError,
+)
 
 MAX_PAYLOAD: Final = 6_291_456
 """Bytes of a payload (API reference, InvokeEndpoint, Body)."""
@@ -161,7 +169,12 @@ class Invocations:
                 check_size(invocation.body, _MAX_SERVERLESS)
             watch = _Watch(scope, invocation, fleet, name, began, time.perf_counter())
             try:
-                response = host.invoke(invocation.payload)
+                try:
+                    response = host.invoke(invocation.payload)
+                except RetiredError:
+                    # A component that was updated a moment ago.
+                    name, host = self._host(scope, fleet, invocation)
+                    response = host.invoke(invocation.payload)
             except BusyError:
                 raise throttled() from None
             except MisdirectedError as error:

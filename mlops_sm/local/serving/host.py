@@ -94,6 +94,10 @@ class BusyError(Exception):
     """A variant has as many requests as it takes."""
 
 
+class RetiredError(Exception):
+    """A variant takes no requests any more: another one has its place."""
+
+
 class MisdirectedError(Exception):
     """A request is for a container or model that is not there; the message says which."""
 
@@ -133,6 +137,7 @@ class Host:
         self._loaded: OrderedDict[str, Running] = OrderedDict()
         self._starts = 0
         self._requests = 0
+        self._retired = False
         self._stopped = False
 
     @property
@@ -171,8 +176,9 @@ class Host:
         self._folder.remove()
 
     def drain(self, timeout: float) -> None:
-        """Wait until no request is under way, at most so many seconds; nobody sends it new ones any more."""
+        """Take no request any more, and wait at most so many seconds until none is under way."""
         with self._counting:
+            self._retired = True
             self._counting.wait_for(lambda: not self._requests, timeout)
 
     def invoke(self, payload: Payload) -> Response:
@@ -180,6 +186,7 @@ class Host:
 
         Raises:
             BusyError: It has as many requests as it takes.
+            RetiredError: It takes none any more.
             MisdirectedError: It has no such container or model.
             ContainerError: A container has failed.
         """
@@ -228,6 +235,8 @@ class Host:
     def _counted(self) -> Iterator[None]:
         limit = self.variant.limit
         with self._counting:
+            if self._retired:
+                raise RetiredError
             if limit is not None and self._requests >= limit:
                 raise BusyError
             self._requests += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -160,3 +161,28 @@ def test_a_variant_with_a_model_hosts_no_components(hosted: Hosted, operations: 
     hosted.create("full", "full")
     message = operations.refused("CreateInferenceComponent", **request(EndpointName="full"))[1]
     assert "has a model of its own" in message
+
+
+def test_an_update_under_load_fails_no_request(hosted: Hosted, operations: Any) -> None:
+    operations("CreateInferenceComponent", **request())
+    ready(hosted, operations)
+    answers: list[str] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            answers.append(hosted.said("mine", "1", InferenceComponentName="one"))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    hosted.account.until(lambda: bool(answers), "a first answer")
+    operations(
+        "UpdateInferenceComponent",
+        InferenceComponentName="one",
+        Specification={"ModelName": "tripler", "ComputeResourceRequirements": NEEDS},
+    )
+    hosted.account.until(lambda: answers[-1] == "[3.0]", "the new model")
+    ended.set()
+    thread.join()
+    assert answers == sorted(answers)
+    assert answers[0] == "[2.0]"
