@@ -88,9 +88,14 @@ class Image:
     engine: str | None = None
 
     @property
+    def stands_for_python(self) -> bool:
+        """Whether its jobs are scripts that a Python on this machine runs."""
+        return self.programs is None and self.engine is None
+
+    @property
     def warm(self) -> bool:
         """Whether its jobs may fork from a warm worker."""
-        return self.programs is None and self.interpreter is None and self.engine is None
+        return self.stands_for_python and self.interpreter is None
 
     def container(self, image_uri: str, *, replaces_entry_point: bool) -> Container | None:
         """The image as it is, with a command in place of its entry point or as its arguments; None without engine."""

@@ -12,9 +12,10 @@ from mlops_sm.definition.expressions import is_expression
 from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.resolve import ResolveError, Scope, resolve_value
 from mlops_sm.errors import Problem
+from mlops_sm.local import built_in
 from mlops_sm.local.fidelity import JOBS, MLFLOW, Honoured, Ignored, Refused, treatment_of
 from mlops_sm.local.handlers import UNSUPPORTED
-from mlops_sm.local.images import ImageTable
+from mlops_sm.local.images import Image, ImageTable
 from mlops_sm.local.isolation.layer import Isolation
 from mlops_sm.local.jobs import remote_function
 from mlops_sm.local.jobs.layout import instance_count
@@ -263,6 +264,9 @@ def _check_training(
         and not has_program
     ):
         yield images.lacking(str(image_uri), "train", _where(step, f"{prefix}AlgorithmSpecification.TrainingImage"))
+    elif image is not None and image.stands_for_python and built_in.is_xgboost(image_uri) and not has_program:
+        if not algorithm.get("ContainerEntrypoint"):
+            yield from _check_built_in(step, arguments, prefix, image, scope)
     elif image_uri is not None and not algorithm.get("ContainerEntrypoint") and not has_program:
         yield Problem(
             "E405",
@@ -271,6 +275,40 @@ def _check_training(
             "Train with a script: hyperparameters sagemaker_program and sagemaker_submit_directory, or a "
             "ContainerEntrypoint.",
         )
+
+
+def _check_built_in(
+    step: Step, arguments: Mapping[str, Json], prefix: str, image: Image, scope: Scope
+) -> Iterator[Problem]:
+    """AWS's XGBoost image without a script."""
+    where = _where(step, f"{prefix}AlgorithmSpecification.TrainingImage")
+    if image.interpreter is None and not built_in.is_available():
+        yield built_in.refusal(where)
+        return
+    given = {name: _known(value, scope) for name, value in (arguments.get("HyperParameters") or {}).items()}
+    problems = built_in.problems_of(given, _searched(step, arguments))
+    if problems:
+        yield Problem(
+            "W421",
+            _where(step, f"{prefix}{'StaticHyperParameters' if step.kind is StepKind.TUNING else 'HyperParameters'}"),
+            f'step "{step.name}": the image will refuse its hyperparameters: {"; ".join(problems)}',
+            'See "XGBoost hyperparameters" in the developer guide.',
+        )
+    instance_type = _known((arguments.get("ResourceConfig") or {}).get("InstanceType"), scope)
+    if built_in.has_gpu(instance_type) or given.get("tree_method") == "gpu_hist":
+        yield Problem(
+            "W422",
+            where,
+            f'step "{step.name}" trains on GPUs on AWS, and on the processors of this machine here',
+            _ON_AWS,
+        )
+
+
+def _searched(step: Step, arguments: Mapping[str, Json]) -> list[str]:
+    """The hyperparameters that a tuning step searches."""
+    config = step.arguments.get("HyperParameterTuningJobConfig") or {}
+    ranges = [config.get("ParameterRanges") or {}, arguments.get("HyperParameterRanges") or {}]
+    return [str(each.get("Name")) for named in ranges for several in named.values() for each in several or []]
 
 
 def _unsupported(step: Step) -> Problem:

@@ -16,7 +16,7 @@ from mlops_sm.local.isolation.layer import ML, NAMESPACES, SCRATCH, Fact, Launch
 from mlops_sm.local.isolation.worker import Worker, WorkerLostError
 
 _DISTRIBUTIONS: Final = ("numpy", "pandas", "scikit-learn", "joblib")
-_PRELOADED: Final = frozenset({"numpy", "pandas", "sklearn", "joblib", "scipy"})
+_PRELOADED: Final = frozenset({"numpy", "pandas", "sklearn", "joblib", "scipy", "xgboost"})
 _PYTHONS: Final = frozenset({"python", "python3", f"python3.{sys.version_info.minor}"})
 _IMPORT: Final = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([A-Za-z_][\w., \t]*))", re.MULTILINE)
 _SCANNED_FILES: Final = 200

@@ -35,6 +35,7 @@ PRELOADED: Final = (
     "sklearn.preprocessing",
     "sklearn.compose",
     "sklearn.impute",
+    "xgboost",
 )
 """What a warm worker imports; what is not installed is left out."""
 

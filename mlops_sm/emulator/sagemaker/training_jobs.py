@@ -16,6 +16,7 @@ from mlops_sm.emulator.pages import Listing, list_page
 from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_active, check_job, delete_job, start_job, stop_job
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
+from mlops_sm.local.built_in import is_xgboost, metric_definitions
 from mlops_sm.local.jobs import JobOutcome, run_training
 from mlops_sm.local.jobs.layout import instance_count
 
@@ -68,9 +69,17 @@ def new_training_job(call: Call, parent: str = "", **members: Json) -> Entity:
     """
     name, now = call.request["TrainingJobName"], call.now()
     body = {**DEFAULTS, **call.members(), **members}
+    body["AlgorithmSpecification"] = _with_metrics(body["AlgorithmSpecification"], body.get("HyperParameters") or {})
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     entity = Entity.new(call.scope, Kind.TRAINING_JOB, name, now, parent=parent, status=IN_PROGRESS, body=body)
     return _enter(entity, "Starting", "Starting the training job", now)
+
+
+def _with_metrics(algorithm: Mapping[str, Json], hyperparameters: Mapping[str, str]) -> Mapping[str, Json]:
+    """An AlgorithmSpecification with the metrics that AWS's XGBoost image brings, unless the request has some."""
+    if algorithm.get("MetricDefinitions") or not is_xgboost(algorithm.get("TrainingImage")):
+        return algorithm
+    return {**algorithm, "MetricDefinitions": metric_definitions(hyperparameters)}
 
 
 def describe_training_job(call: Call) -> dict[str, Json]:

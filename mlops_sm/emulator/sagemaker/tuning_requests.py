@@ -15,6 +15,7 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.emulator.errors import invalid
 from mlops_sm.emulator.sagemaker.training_jobs import check_algorithm
+from mlops_sm.local import built_in
 from mlops_sm.local.images import BUILT_IN_ALGORITHMS, repository
 from mlops_sm.local.tuning.bayesian import BayesianSearch
 from mlops_sm.local.tuning.search import GridSearch, Known, RandomSearch, Search
@@ -191,7 +192,15 @@ def _definition(members: Mapping[str, Json], config: Mapping[str, Json], *, auto
     both = sorted({each.name for each in space.ranges} & static.keys())
     if both:
         raise invalid(f"Hyperparameters cannot be both static and tunable: {', '.join(both)}.")
-    return JobDefinition(name, members, objective["MetricName"], objective["Type"] == "Maximize", space, static)
+    maximize = objective["Type"] == "Maximize"
+    if built_in.is_algorithm(members) and not algorithm.get("MetricDefinitions"):
+        image_uri = algorithm["TrainingImage"]
+        problem = built_in.problem_of_objective(
+            objective["MetricName"], image_uri, maximize=maximize
+        ) or built_in.problem_of_ranges((each.name for each in space.ranges), image_uri)
+        if problem is not None:
+            raise invalid(problem)
+    return JobDefinition(name, members, objective["MetricName"], maximize, space, static)
 
 
 def _check_metric(algorithm: Mapping[str, Json], metric: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_sm.definition.document import Json
+from mlops_sm.local import built_in
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.images import Image
 from mlops_sm.local.isolation.layer import ML, SCRATCH
@@ -85,6 +86,10 @@ class Staging:
         folder.write_json("input/config/inputdataconfig.json", self._input_data_config(host))
         folder.write_json("input/config/hyperparameters.json", self.request.get("HyperParameters") or {})
         folder.write_json("input/config/resourceconfig.json", self.layout.resource_config(host))
+        if "CheckpointConfig" in self.request:
+            folder.write_json("input/config/checkpointconfig.json", self._checkpoint_config())
+        if self._built_in:
+            built_in.copy_training_program(folder.scratch)
         for path, uri in self.checkpoints(folder):
             restore(self.run.site.store, uri, path)
         if self.script is not None:
@@ -100,7 +105,10 @@ class Staging:
         config = self.request.get("CheckpointConfig")
         if config is None:
             return []
-        return [(folder.inside(config.get("LocalPath") or f"{ML}/checkpoints"), config["S3Uri"])]
+        return [(folder.inside(self._checkpoint_config()["LocalPath"]), config["S3Uri"])]
+
+    def _checkpoint_config(self) -> dict[str, Json]:
+        return {"LocalPath": f"{ML}/checkpoints", **self.request["CheckpointConfig"]}
 
     def command(self, host: str, max_runtime_in_seconds: float) -> Command:
         """What an instance runs, and for how long at most.
@@ -126,6 +134,11 @@ class Staging:
         elif self.image.programs is not None:
             lacking = run.site.images.lacking(algorithm["TrainingImage"], "train", "AlgorithmSpecification")
             raise JobFailureError(f"ClientError: {lacking.what}. {lacking.fix}")
+        elif self._built_in:
+            if self.image.interpreter is None and not built_in.is_available():
+                refusal = built_in.refusal("AlgorithmSpecification")
+                raise JobFailureError(f"ClientError: {refusal.what}. {refusal.fix}")
+            argv, cwd = built_in.training_command(algorithm["TrainingImage"]), SCRATCH
         else:
             raise JobFailureError(
                 "ClientError: the request has neither ContainerEntrypoint nor the hyperparameter sagemaker_program, "
@@ -152,6 +165,11 @@ class Staging:
             ),
             max_runtime_in_seconds=max_runtime_in_seconds,
         )
+
+    @property
+    def _built_in(self) -> bool:
+        """Whether what the image does without a script is done."""
+        return self.image.stands_for_python and built_in.is_algorithm(self.request)
 
     @property
     def _mode(self) -> str:

@@ -1,0 +1,191 @@
+"""AWS's XGBoost image without a script: what it reads, trains, prints, saves and refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import re
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlops_sm.local.built_in import metric_definitions
+from mlops_sm.local.jobs import JobOutcome, run_training
+from mlops_sm.local.jobs.outcome import JobStatus
+from mlops_sm.local.site import Site
+from mlops_sm.local.warm import WarmWorkers
+from mlops_sm.local.xgboost_image.errors import UserError
+
+xgboost = pytest.importorskip("xgboost", reason="XGBOOST IS NOT INSTALLED: its image is not tested here")
+data = pytest.importorskip("mlops_sm.local.xgboost_image.data")
+
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:"
+RANDOM = np.random.default_rng(3)
+FEATURES = RANDOM.normal(size=(120, 3)).round(3)
+LABELS = (FEATURES[:, 0] + 0.3 * FEATURES[:, 1] > 0).astype(int)
+ROWS = np.column_stack([LABELS, FEATURES])
+
+
+def csv(rows: Any = ROWS) -> str:
+    return "".join(",".join(f"{value:g}" for value in row) + "\n" for row in rows)
+
+
+def channel(name: str, content_type: str | None = "text/csv", uri: str = "", **members: Any) -> dict[str, Any]:
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri or f"s3://bucket/{name}/"}}
+    typed = {} if content_type is None else {"ContentType": content_type}
+    return {"ChannelName": name, "DataSource": source, **typed, **members}
+
+
+@dataclass
+class Trainer:
+    """Trains with the image; the data is in S3."""
+
+    bench: Any
+
+    def __post_init__(self) -> None:
+        self.bench.store.put("s3://bucket/train/part-1.csv", csv(ROWS[:50]))
+        self.bench.store.put("s3://bucket/train/part-2.csv", csv(ROWS[50:90]))
+        self.bench.store.put("s3://bucket/validation/rows.csv", csv(ROWS[90:]))
+
+    def __call__(
+        self,
+        given: Mapping[str, str],
+        *,
+        version: str = "1.7-1",
+        channels: Any = None,
+        instances: int = 1,
+        name: str = "job",
+        **members: Any,
+    ) -> JobOutcome:
+        request: dict[str, Any] = {
+            "RoleArn": "arn:aws:iam::123456789012:role/job",
+            "AlgorithmSpecification": {
+                "TrainingImage": IMAGE + version,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": metric_definitions(given),
+            },
+            "HyperParameters": {"num_round": "5", "objective": "binary:logistic", **given},
+            "InputDataConfig": channels or [channel("train"), channel("validation")],
+            "OutputDataConfig": {"S3OutputPath": "s3://bucket/models"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": instances, "VolumeSizeInGB": 1},
+            **members,
+        }
+        return run_training(request, **self.bench._around(name))
+
+    @property
+    def rounds(self) -> list[str]:
+        """The lines of its log with scores."""
+        return [line for line in self.bench.log().splitlines() if "#011" in line]
+
+
+@pytest.fixture
+def train(site: Site, warm: WarmWorkers, store: Any, make_bench: Any) -> Trainer:
+    return Trainer(make_bench(replace(site, warm=warm), store))
+
+
+def files(bench: Any, key: str = "models/job/output/model.tar.gz") -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(bench.store.read("bucket", key))) as tar:
+        return {each.name: tar.extractfile(each).read() for each in tar if each.isfile()}  # type: ignore[union-attr] # files
+
+
+def model_of(bench: Any, tmp_path: Path) -> Any:
+    path = tmp_path / "model.ubj"  # the library warns of a name without ending
+    path.write_bytes(files(bench)["xgboost-model"])
+    booster = xgboost.Booster()
+    booster.load_model(str(path))
+    return booster
+
+
+def test_csv_from_several_files(train: Trainer, tmp_path: Path) -> None:
+    outcome = train({"eval_metric": "auc,error", "max_depth": "3"})
+
+    assert outcome.status is JobStatus.COMPLETED, train.bench.log()
+    assert "Train matrix has 90 rows and 3 columns" in train.bench.log()
+    assert [line.partition("#")[0] for line in train.rounds] == ["[0]", "[1]", "[2]", "[3]", "[4]"]
+    assert train.rounds[0].count("#011") == 4
+    final = {metric.name: metric.value for metric in outcome.final_metrics}
+    assert final.keys() == {"train:auc", "train:error", "validation:auc", "validation:error"}
+    assert final["validation:auc"] > 0.9
+    model = model_of(train.bench, tmp_path)
+    predicted = model.predict(xgboost.DMatrix(FEATURES[90:]))
+    assert ((predicted > 0.5) == LABELS[90:]).mean() == pytest.approx(1 - final["validation:error"], abs=1e-4)
+
+
+def test_a_job_that_starts_cold(bench: Any) -> None:
+    outcome = Trainer(bench)({})
+
+    assert outcome.status is JobStatus.COMPLETED, bench.log()
+    assert [metric.name for metric in outcome.final_metrics] == ["train:logloss", "validation:logloss"]
+
+
+def test_old_images_pickle_the_model(train: Trainer) -> None:
+    assert train({}, version="1.0-1-cpu-py3").status is JobStatus.COMPLETED
+    model = pickle.loads(files(train.bench)["xgboost-model"])  # noqa: S301 - our own
+    assert model.num_boosted_rounds() == 5
+
+
+def test_old_images_begin_at_a_half(train: Trainer, tmp_path: Path) -> None:
+    train({"objective": "reg:squarederror"}, version="1.7-1")
+    old = json.loads(model_of(train.bench, tmp_path).save_config())["learner"]
+    train({"objective": "reg:squarederror"}, version="3.0-5")
+    new = json.loads(model_of(train.bench, tmp_path).save_config())["learner"]
+
+    assert float(old["learner_model_param"]["base_score"].strip("[]")) == 0.5
+    assert float(new["learner_model_param"]["base_score"].strip("[]")) == pytest.approx(ROWS[:90, 0].mean(), abs=1e-6)
+
+
+def test_everything_that_is_wrong_is_said_at_once(train: Trainer) -> None:
+    outcome = train({"num_round": "0", "eta": "2", "depth": "3", "objective": "multi:softmax", "gamma": "much"})
+
+    assert outcome.status is JobStatus.FAILED
+    assert outcome.failure_reason == (
+        "AlgorithmError: framework error: \n"
+        "sagemaker_algorithm_toolkit.exceptions.UserError: Hyperparameter num_round: 0 is not in [1, +inf)\n"
+        "Hyperparameter eta: 2.0 is not in [0, 1]\n"
+        "Extraneous hyperparameter found: depth\n"
+        "Hyperparameter gamma: could not parse value\n"
+        "Require input for parameter 'num_class' for multi-classification, exit code: 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content", "words"),
+    [
+        ("text/csv", "label,a,b\n1,2,3\n", "Failed to load csv data with exception:\ncould not convert string"),
+        ("text/csv", "12\n", "Could not determine delimiter on line 12"),
+        (None, "1,2,3\n", "First line '1,2,3...' of file 'part-1' is not 'LIBSVM' format"),
+        ("application/x-recordio-protobuf", "no records", "Failed to load recordio-protobuf data"),
+        ("application/x-parquet", "no table", "Failed to load parquet data"),
+    ],
+)
+def test_data_that_is_wrong(tmp_path: Path, content_type: str | None, content: str, words: str) -> None:
+    (tmp_path / "part-1").write_text(content)
+    with pytest.raises(UserError, match=re.escape(words)):
+        data.load(tmp_path, data.kind_of(content_type), weighted=False, piped=False)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/csv; label_size=2"])
+def test_content_types_that_are_wrong(content_type: str) -> None:
+    with pytest.raises(UserError, match="is not an accepted"):
+        data.kind_of(content_type)
+
+
+def test_a_label_that_is_wrong(train: Trainer) -> None:
+    train.bench.store.put("s3://bucket/wrong/part-1.csv", "7,1\n3,2\n")
+    outcome = train({}, channels=[channel("train", uri="s3://bucket/wrong/")])
+
+    assert outcome.status is JobStatus.FAILED
+    assert "UserError: label must be in (0, 1) for logistic regression" in (outcome.failure_reason or "")
+
+
+def test_an_empty_channel(train: Trainer) -> None:
+    train.bench.store.put("s3://bucket/empty/part-1.csv", "")
+    outcome = train({}, channels=[channel("train", uri="s3://bucket/empty/")])
+
+    assert "UserError: No data in train channel path /opt/ml/input/data/train" in (outcome.failure_reason or "")
