@@ -29,7 +29,9 @@ case "$1 $2" in
   "info "*) exit 0 ;;
   "image inspect") [ -e {folder}/pulled ] ;;
   "pull "*) case "$2" in gone*) echo "working" >&2; echo "no such image" >&2; exit 1 ;; esac; touch {folder}/pulled ;;
-  "run "*) trap 'echo asked; exit 7' TERM; [ -e {folder}/short ] || sleep 300 & echo up; [ -e {folder}/short ] || while :; do wait; done ;;
+  "run "*) trap 'echo asked; exit 7' TERM
+    [ -e {folder}/short ] || sleep 300 &
+    echo up; [ -e {folder}/short ] || while :; do wait; done ;;
 esac
 """
 
