@@ -147,6 +147,25 @@ def training_command(image_uri: str) -> tuple[str, ...]:
     return ("python3", f"{_FOLDER}/train.py", version_of(image_uri))
 
 
+def serving_program(scratch: Path, image_uri: str, code: str, program: str) -> str:
+    """Put what the image serves with into a job's scratch folder; the path of the script that defines it.
+
+    Args:
+        scratch: The job's.
+        image_uri: The image.
+        code: The folder of the model's own inference script, as the server sees it.
+        program: The file of that script; empty when there is none.
+    """
+    _copy(scratch)
+    major, _, minor = version_of(image_uri).partition(".")
+    defines = f"framework import handlers\n\nglobals().update(handlers({code!r}, {program!r}))"
+    if not program:
+        defines = f"inference import handlers\n\nglobals().update(handlers(({major}, {minor})))"
+    text = f"import sys\n\nsys.path.append({_FOLDER!r})\n\nfrom {_IMAGE}.{defines}\n"
+    (scratch / _IMAGE / "inference.py").write_text(text, encoding="utf-8")
+    return f"{_FOLDER}/inference.py"
+
+
 def _copy(scratch: Path) -> None:
     source, target = Path(__file__).parent / _IMAGE, scratch / _IMAGE / _IMAGE
     target.mkdir(parents=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mlops_sm.definition.document import Json
+from mlops_sm.local import built_in
 from mlops_sm.local.isolation.layer import ML
 from mlops_sm.local.jobs import archive
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
@@ -90,6 +91,8 @@ class ServedModel:
                 f"AlgorithmError: the inference program {place}/{named} is not there: the model's SAGEMAKER_PROGRAM "
                 f"names it, and {_content(code)}"
             )
+        if built_in.is_xgboost(self.image):
+            program = built_in.serving_program(folder.scratch, self.image, place, program)
         return Script(place, program)
 
 

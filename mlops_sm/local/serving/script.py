@@ -81,10 +81,11 @@ def load(model_dir: str, code_dir: str, program: str) -> Invoke:
         raise ValueError(f"an inference script has transform_fn or {', '.join(sorted(own))}, not both")
     defaults = {"input_fn": default_input_fn, "predict_fn": default_predict_fn, "output_fn": default_output_fn}
     handlers = {**defaults, **own}
+    usual = getattr(module, "DEFAULT_CONTENT_TYPE", JSON)
     fallback = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT") or JSON
 
     def invoke(body: bytes, content_type: str | None, accept: str | None, attributes: dict[str, str]) -> Answer:
-        content_type = content_type or JSON
+        content_type = content_type or usual
         accept = fallback if not accept or accept == "*/*" else accept
         context = Context(model_dir, {"Content-Type": content_type, "Accept": accept, **attributes})
         content = body.decode("utf-8", "replace") if content_type in _TEXT else body

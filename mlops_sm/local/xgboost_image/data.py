@@ -162,7 +162,9 @@ def _files(channel: Path, *, piped: bool) -> Iterator[Path]:
 def _parse(kind: str, name: str, content: bytes, *, weighted: bool) -> Table:
     if kind == CSV:
         first = content.split(b"\n", 1)[0].decode(errors="replace")
-        return _labelled(csv_matrix(content, delimiter_of(first)), weighted=weighted)
+        delimiter = delimiter_of(first)
+        logging.info("Determined delimiter of CSV input is '%s'", delimiter)
+        return _labelled(csv_matrix(content, delimiter), weighted=weighted)
     if kind == LIBSVM:
         return _of_libsvm(name, content)
     if kind == PARQUET:
@@ -171,16 +173,21 @@ def _parse(kind: str, name: str, content: bytes, *, weighted: bool) -> Table:
     return Table(np.vstack(rows), np.asarray(labels, dtype=np.float32))
 
 
-def delimiter_of(line: str) -> str:
+def delimiter_of(line: str, *, alone: bool = False) -> str:
     """What separates the columns of CSV.
+
+    Args:
+        line: Its first line.
+        alone: Whether there may be only one column.
 
     Raises:
         UserError: It cannot be told.
     """
     for delimiter in _DELIMITERS:
         if delimiter in line.strip():
-            logging.info("Determined delimiter of CSV input is '%s'", delimiter)
             return delimiter
+    if alone:
+        return _DELIMITERS[0]
     raise UserError(f"Could not determine delimiter on line {line[:_SHOWN]}")
 
 
