@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 import shutil
@@ -28,7 +29,7 @@ import numpy  # a job that imports it may fork from a worker that has
 
 from xgboost_image.training import main
 
-sys.exit(main(sys.argv[1]))
+sys.exit(main(*sys.argv[1:]))
 """
 _GPU: Final = re.compile(r"ml\.(p|g)\d")
 
@@ -142,9 +143,15 @@ def copy_training_program(scratch: Path) -> None:
     (scratch / _IMAGE / "train.py").write_text(_LAUNCHER, encoding="utf-8")
 
 
-def training_command(image_uri: str) -> tuple[str, ...]:
-    """The command of that program."""
-    return ("python3", f"{_FOLDER}/train.py", version_of(image_uri))
+def training_command(image_uri: str, job: Path) -> tuple[str, ...]:
+    """The command of that program.
+
+    Args:
+        image_uri: The image.
+        job: The job's folder, which no other job on the machine has.
+    """
+    meeting = hashlib.sha256(str(job.absolute()).encode()).hexdigest()
+    return ("python3", f"{_FOLDER}/train.py", version_of(image_uri), meeting)
 
 
 def serving_program(scratch: Path, image_uri: str, code: str, program: str) -> str:

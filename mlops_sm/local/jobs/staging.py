@@ -138,7 +138,7 @@ class Staging:
             if self.image.interpreter is None and not built_in.is_available():
                 refusal = built_in.refusal("AlgorithmSpecification")
                 raise JobFailureError(f"ClientError: {refusal.what}. {refusal.fix}")
-            argv, cwd = built_in.training_command(algorithm["TrainingImage"]), SCRATCH
+            argv, cwd = built_in.training_command(algorithm["TrainingImage"], run.site.jobs / run.name), SCRATCH
         else:
             raise JobFailureError(
                 "ClientError: the request has neither ContainerEntrypoint nor the hyperparameter sagemaker_program, "

@@ -12,29 +12,37 @@ import numpy as np
 import xgboost
 from xgboost.tracker import RabitTracker
 
-_PORT: Final = 9099
 _PATIENCE: Final = 300.0
 """Seconds until the instances have found each other."""
-_AGAIN: Final = 0.1
+_AGAIN: Final = 0.05
 
 
 @contextmanager
-def joined(hosts: list[str], current: str) -> Iterator[None]:
-    """Train together with the other instances meanwhile; the first one keeps the list of who is there."""
+def joined(hosts: list[str], current: str, meeting: str) -> Iterator[None]:
+    """Train together with the other instances meanwhile; the first one keeps the list of who is there.
+
+    Args:
+        hosts: Every instance.
+        current: This one.
+        meeting: A name that only the instances of this job know. By it the first one tells the others its port, as
+            other jobs share the machine's network, and so its ports.
+    """
+    hosts = sorted(hosts)
+    address = socket.gethostbyname(hosts[0])
     tracker = None
-    first = sorted(hosts)[0]
-    address = socket.gethostbyname(first)
-    if current == first:
-        tracker = RabitTracker(n_workers=len(hosts), host_ip=address, port=_PORT, sortby="task")
+    if current == hosts[0]:
+        tracker = RabitTracker(n_workers=len(hosts), host_ip=address, sortby="task")
         tracker.start()
+        port = int(tracker.worker_args()["dmlc_tracker_port"] or 0)
+        _tell(port, len(hosts) - 1, meeting)
     else:
-        _await(address)
+        port = _hear(meeting)
     settings: dict[str, str | int | None] = {
         "dmlc_communicator": "rabit",
         "dmlc_tracker_uri": address,
-        "dmlc_tracker_port": _PORT,
+        "dmlc_tracker_port": port,
         # Ranks follow it.
-        "dmlc_task_id": f"{sorted(hosts).index(current):05}",
+        "dmlc_task_id": f"{hosts.index(current):05}",
         "dmlc_timeout": int(_PATIENCE),
     }
     with xgboost.collective.CommunicatorContext(**settings):
@@ -48,15 +56,24 @@ def largest(number: int) -> int:
     return int(xgboost.collective.allreduce(np.asarray([number]), xgboost.collective.Op.MAX)[0])
 
 
-def _await(address: str) -> None:
-    """Wait until the first instance listens."""
+def _tell(port: int, others: int, meeting: str) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(_PATIENCE)
+        listener.bind(f"\0{meeting}")
+        listener.listen(others)
+        for _ in range(others):
+            with listener.accept()[0] as other:
+                other.sendall(str(port).encode())
+
+
+def _hear(meeting: str) -> int:
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            # Looked up, not asked: the tracker would count who only knocks.
-            with socket.socket() as probe:
-                probe.bind((address, _PORT))
-        except OSError:
-            return
+    while True:
+        with socket.socket(socket.AF_UNIX) as first:
+            try:
+                first.connect(f"\0{meeting}")
+                return int(first.recv(16))
+            except (ConnectionRefusedError, FileNotFoundError):
+                if time.monotonic() > deadline:
+                    raise
         time.sleep(_AGAIN)
-    raise TimeoutError(f"{address} does not start the training")

@@ -29,8 +29,13 @@ _PICKLED_BEFORE: Final = (1, 3)
 """From this version on the image saves models in XGBoost's own format, before it pickled them (developer guide)."""
 
 
-def main(version: str) -> int:
-    """Train; the exit code. What went wrong is in /opt/ml/output/failure, in the image's words."""
+def main(version: str, meeting: str) -> int:
+    """Train; the exit code. What went wrong is in /opt/ml/output/failure, in the image's words.
+
+    Args:
+        version: Of the image.
+        meeting: A name that only the instances of this job know.
+    """
     logging.basicConfig(
         stream=sys.stdout,
         level=logging.INFO,
@@ -40,7 +45,7 @@ def main(version: str) -> int:
     warnings.simplefilter("ignore")
     logging.info("Running XGBoost Sagemaker in algorithm mode")
     try:
-        _train(tuple(int(number) for number in version.split(".")[:2]))  # type: ignore[arg-type] # two numbers
+        _train(version, meeting)
     except (UserError, AlgorithmError) as error:
         _fail(f"sagemaker_algorithm_toolkit.exceptions.{type(error).__name__}: {error}")
         return 1
@@ -166,7 +171,7 @@ def _is_the_users(what: str) -> bool:
     )
 
 
-def _train(version: tuple[int, int]) -> None:
+def _train(version: str, meeting: str) -> None:
     values, problems = hyperparameters.validate(_config("hyperparameters"))
     if problems:
         raise UserError("\n".join(problems))
@@ -195,12 +200,13 @@ def _train(version: tuple[int, int]) -> None:
     together: AbstractContextManager[None] = nullcontext()
     if len(hosts) > 1:
         logging.info("Distributed node training with %d hosts: %s", len(hosts), hosts)
-        together = cluster.joined(hosts, resources["current_host"])
+        together = cluster.joined(hosts, resources["current_host"], meeting)
     else:
         logging.info("Single node training.")
     signal.signal(signal.SIGTERM, _leave if values.get("save_model_on_termination") == "true" else signal.SIG_DFL)
     with together:
-        _train_on(version, values, tables)
+        major, _, minor = version.partition(".")
+        _train_on((int(major), int(minor)), values, tables)
 
 
 def _leave(signal_number: int, frame: object) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import log_loss
 
 from mlops_sm.local.built_in import metric_definitions
 from mlops_sm.local.jobs import JobOutcome, run_training
@@ -189,3 +191,131 @@ def test_an_empty_channel(train: Trainer) -> None:
     outcome = train({}, channels=[channel("train", uri="s3://bucket/empty/")])
 
     assert "UserError: No data in train channel path /opt/ml/input/data/train" in (outcome.failure_reason or "")
+
+
+# ---------------------------------------------------------------- rounds
+
+
+def test_training_stops_early_and_the_best_rounds_are_kept(train: Trainer, tmp_path: Path) -> None:
+    hurried = {"num_round": "200", "early_stopping_rounds": "3", "eta": "1", "eval_metric": "auc,logloss"}
+    assert train(hurried).status is JobStatus.COMPLETED, train.bench.log()
+
+    scores = [float(line.rpartition("validation-logloss:")[2]) for line in train.rounds]
+    best = int(np.argmin(scores))
+    assert len(scores) == best + 4 < 200
+    assert model_of(train.bench, tmp_path).num_boosted_rounds() == best + 1
+
+
+def test_a_tuning_objective_decides_and_is_computed(train: Trainer) -> None:
+    outcome = train({"_tuning_objective_metric": "validation:f1_macro", "eval_metric": "error"})
+
+    expected = {f"{part}:{name}" for part in ("train", "validation") for name in ("error", "f1_macro")}
+    assert {metric.name for metric in outcome.final_metrics} == expected
+
+
+def test_checkpoints_are_kept_and_resumed(train: Trainer, tmp_path: Path) -> None:
+    config = {"CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"}}
+    train({"num_round": "7"}, **config)
+    kept = {each.key for each in train.bench.store.list("bucket", "checkpoints/")}
+    assert kept == {f"checkpoints/xgboost-checkpoint.{number}" for number in range(2, 7)}
+
+    train({"num_round": "10"}, **config)
+    assert "Resuming from iteration 7" in train.bench.log()
+    assert [line.partition("#")[0] for line in train.rounds] == ["[7]", "[8]", "[9]"]
+    assert model_of(train.bench, tmp_path).num_boosted_rounds() == 10
+
+
+def test_a_stopped_job_leaves_its_last_model(train: Trainer, tmp_path: Path) -> None:
+    endless = {"num_round": "1000000", "save_model_on_termination": "true", "max_depth": "1"}
+    outcome = train(endless, StoppingCondition={"MaxRuntimeInSeconds": 2})
+
+    assert outcome.status is JobStatus.STOPPED
+    # The line of a round is written before its model.
+    assert model_of(train.bench, tmp_path).num_boosted_rounds() in {len(train.rounds), len(train.rounds) - 1}
+
+
+def test_folds(train: Trainer) -> None:
+    outcome = train({"_kfold": "3", "_num_cv_round": "2", "eval_metric": "error", "seed": "1"})
+
+    assert outcome.status is JobStatus.COMPLETED, train.bench.log()
+    assert files(train.bench).keys() == {f"xgboost-model-{number}" for number in range(6)}
+    predictions = files(train.bench, "models/job/output/output.tar.gz")["predictions.csv"].decode().splitlines()
+    assert len(predictions) == len(ROWS)
+    assert [float(line.split(",")[0]) for line in predictions] == LABELS.tolist()
+    assert sum(line.startswith("[5]") for line in train.rounds) == 3
+
+
+# ---------------------------------------------------------------- formats
+
+
+def labelled(table: Any) -> list[list[float]]:
+    features = table.features.toarray() if hasattr(table.features, "toarray") else table.features
+    return np.column_stack([table.labels, features]).tolist()  # type: ignore[no-any-return] # numpy's
+
+
+def test_weights_are_the_second_column(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_text("1;0.5;7\n0;2;8\n")
+    table = data.load(tmp_path, data.CSV, weighted=True, piped=False)
+    assert (labelled(table), table.weights.tolist()) == ([[1, 7], [0, 8]], [0.5, 2])
+
+
+def test_what_is_missing_in_csv_is_no_number(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_text("1,,3\n0,2,\n")
+    (table,) = (data.load(tmp_path, data.CSV, weighted=False, piped=False),)
+    assert np.isnan(table.features).tolist() == [[True, False], [False, True]]
+
+
+def test_libsvm_counts_from_0(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1 0:5 2:7\n0 1:6 # a comment\n")
+    (tmp_path / "b").write_text("1 3:8\n")
+    table = data.load(tmp_path, data.LIBSVM, weighted=False, piped=False)
+    assert labelled(table) == [[1, 5, 0, 7, 0], [0, 0, 6, 0, 0], [1, 0, 0, 0, 8]]
+
+
+def test_libsvm_has_weights_and_groups(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1:0.5 qid:1 0:5\n0:2 qid:2 1:6\n")
+    table = data.load(tmp_path, data.LIBSVM, weighted=False, piped=False)
+    assert (table.weights.tolist(), table.groups.tolist()) == ([0.5, 2], [1, 2])
+
+
+def test_parquet_of_files_and_of_a_pipe(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="PYARROW IS NOT INSTALLED: Parquet is not tested here")
+    folder = tmp_path / "train"
+    folder.mkdir()
+    for name, rows in (("a", ROWS[:3]), ("b", ROWS[3:5])):
+        pd.DataFrame(rows, columns=list("labc")).to_parquet(folder / name)
+    (tmp_path / "train_0").write_bytes((folder / "a").read_bytes() + (folder / "b").read_bytes())
+    for piped in (False, True):
+        table = data.load(folder, data.PARQUET, weighted=False, piped=piped)
+        assert labelled(table) == ROWS[:5].astype(np.float32).tolist()
+
+
+def test_pipe_mode(train: Trainer) -> None:
+    piped = [channel("train", InputMode="Pipe"), channel("validation", InputMode="Pipe")]
+    assert train({}, channels=piped).status is JobStatus.COMPLETED, train.bench.log()
+    assert "Train matrix has 90 rows" in train.bench.log()
+
+
+def test_libsvm_cannot_be_piped(train: Trainer) -> None:
+    outcome = train({}, channels=[channel("train", "text/libsvm", InputMode="Pipe")])
+    assert "UserError: Pipe mode not supported for LibSVM." in (outcome.failure_reason or "")
+
+
+# ---------------------------------------------------------------- instances
+
+
+def test_two_instances_train_one_model(train: Trainer, tmp_path: Path) -> None:
+    sharded = {"S3DataType": "S3Prefix", "S3DataDistributionType": "ShardedByS3Key"}
+    channels = [
+        {**each, "DataSource": {"S3DataSource": {**each["DataSource"]["S3DataSource"], **sharded}}}
+        for each in (channel("train"),)
+    ]
+    outcome = train({"tree_method": "hist"}, channels=channels, instances=2)
+
+    assert outcome.status is JobStatus.COMPLETED, train.bench.log()
+    assert "Distributed node training with 2 hosts" in train.bench.log()
+    (final,) = outcome.final_metrics
+    together = model_of(train.bench, tmp_path)
+    predicted = together.predict(xgboost.DMatrix(FEATURES[:90]))
+    assert final.value == pytest.approx(log_loss(LABELS[:90], predicted), abs=1e-4)
+    assert len(train.rounds) == together.num_boosted_rounds() == 5
