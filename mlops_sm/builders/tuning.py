@@ -42,7 +42,7 @@ def tuning(
     channels: Mapping[str, Text | Channel],
     ranges: Mapping[str, ParameterRange],
     objective: str,
-    metrics: Mapping[str, str],
+    metrics: Mapping[str, str] = NOTHING,
     maximize: bool = True,
     code: str | Path | None = None,
     entry_point: str | None = None,
@@ -68,6 +68,7 @@ def tuning(
             CategoricalParameter (``sagemaker.core.parameter``).
         objective: The name of the metric that decides.
         metrics: For each name a regular expression with one group, searched in the log; the objective is one of them.
+            AWS's built-in algorithms bring their own, e.g. ``validation:auc`` of XGBoost.
         maximize: Whether more of the objective is better.
         code: As in `training`.
         entry_point: As in `training`.
@@ -100,7 +101,7 @@ def tuning(
             ),
             *count_problems(where, max_jobs=max_jobs, max_parallel_jobs=max_parallel_jobs),
             *_search_problems(where, ranges, hyperparameters, strategy, max_jobs),
-            *_objective_problems(where, objective, metrics),
+            *_objective_problems(where, objective, metrics, scripted=code is not None),
         ]
     )
     trainer, inputs = trainer_of(
@@ -119,7 +120,7 @@ def tuning(
         trainer,
         objective_metric_name=objective,
         hyperparameter_ranges=dict(ranges),
-        metric_definitions=[{"Name": k, "Regex": v} for k, v in metrics.items()],
+        metric_definitions=[{"Name": k, "Regex": v} for k, v in metrics.items()] or None,
         strategy=strategy,
         objective_type="Maximize" if maximize else "Minimize",
         max_jobs=None if is_variable(max_jobs) else max_jobs,
@@ -235,7 +236,7 @@ def _search_problems(
             yield Problem("E339", where, f'the range of "{name}" begins at {low} and ends at {high}', "swap them")
 
 
-def _objective_problems(where: str, objective: str, metrics: Mapping[str, str]) -> Iterator[Problem]:
-    if objective not in metrics:
+def _objective_problems(where: str, objective: str, metrics: Mapping[str, str], *, scripted: bool) -> Iterator[Problem]:
+    if objective not in metrics and (metrics or scripted):
         hint = did_you_mean(objective, metrics) or "define it"
         yield Problem("E339", where, f'the objective "{objective}" is not one of the metrics', hint)

@@ -42,6 +42,7 @@ def create_training_job(call: Call) -> dict[str, Json]:
     """Start a training job."""
     _check_required(call)
     check_training(call)
+    call = with_metrics(call)
     entity = new_training_job(call)
     start_job(call, entity, FAMILY)
     return {"TrainingJobArn": entity.arn}
@@ -69,17 +70,19 @@ def new_training_job(call: Call, parent: str = "", **members: Json) -> Entity:
     """
     name, now = call.request["TrainingJobName"], call.now()
     body = {**DEFAULTS, **call.members(), **members}
-    body["AlgorithmSpecification"] = _with_metrics(body["AlgorithmSpecification"], body.get("HyperParameters") or {})
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     entity = Entity.new(call.scope, Kind.TRAINING_JOB, name, now, parent=parent, status=IN_PROGRESS, body=body)
     return _enter(entity, "Starting", "Starting the training job", now)
 
 
-def _with_metrics(algorithm: Mapping[str, Json], hyperparameters: Mapping[str, str]) -> Mapping[str, Json]:
-    """An AlgorithmSpecification with the metrics that AWS's XGBoost image brings, unless the request has some."""
+def with_metrics(call: Call) -> Call:
+    """A CreateTrainingJob request with the metrics that AWS's XGBoost image brings, unless it has some of its own."""
+    algorithm = call.request["AlgorithmSpecification"]
     if algorithm.get("MetricDefinitions") or not is_xgboost(algorithm.get("TrainingImage")):
-        return algorithm
-    return {**algorithm, "MetricDefinitions": metric_definitions(hyperparameters)}
+        return call
+    definitions = metric_definitions(call.request.get("HyperParameters") or {})
+    request = {**call.request, "AlgorithmSpecification": {**algorithm, "MetricDefinitions": definitions}}
+    return replace(call, request=request)
 
 
 def describe_training_job(call: Call) -> dict[str, Json]:

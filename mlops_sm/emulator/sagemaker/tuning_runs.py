@@ -158,6 +158,7 @@ class TuningRun:
         call = replace(
             self._call, operation="CreateTrainingJob", request={**request, **({"Tags": tags} if tags else {})}
         )
+        call = training_jobs.with_metrics(call)
         members: dict[str, Json] = {"TuningJobArn": self._arn, TUNED: dict(trial.values), "ObjectiveStatus": "Pending"}
         if definition.name:
             members["TrainingJobDefinitionName"] = definition.name

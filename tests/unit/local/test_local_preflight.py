@@ -379,3 +379,41 @@ def test_an_endpoint_needs_room_beside_it(monkeypatch: pytest.MonkeyPatch) -> No
     assert codes(check(deploy, isolation=isolation)) == []
     monkeypatch.setattr(NamespaceIsolation, "capabilities", Capabilities(parallel=1))
     assert codes(check(deploy, isolation=isolation)) == ["E442"]
+
+
+XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+BUILT_IN = {"AlgorithmSpecification": {"TrainingImage": XGBOOST}}
+
+
+def boosted(hyperparameters: dict[str, Any], **members: Any) -> Step:
+    return training(**{**BUILT_IN, "HyperParameters": hyperparameters, **members})
+
+
+def test_xgboost_needs_no_script() -> None:
+    assert check(boosted({"num_round": "5"})) == []
+    assert check(tuning(StaticHyperParameters={"num_round": "5"}, **BUILT_IN)) == []
+
+
+def test_xgboost_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    (problem,) = check(boosted({"num_round": "5"}))
+    assert (problem.code, problem.is_error) == ("E426", True)
+    assert "[xgboost]" in problem.fix
+    script = {"sagemaker_program": "train.py", "sagemaker_submit_directory": "s3://b/source.tar.gz"}
+    assert check(boosted(script)) == []
+
+
+def test_what_the_image_will_refuse_is_told_before_it_starts() -> None:
+    (problem,) = check(boosted({"depth": "3"}))
+    assert (problem.code, problem.is_error) == ("W421", False)
+    assert "Missing required hyperparameter: num_round; Extraneous hyperparameter found: depth" in problem.what
+    later = {"Get": "Steps.Other.ExitMessage"}
+    assert check(boosted({"num_round": later, "objective": "multi:softmax"}), step("Other", StepKind.MODEL, {})) == []
+
+
+def test_gpus_are_this_machine_s_processors() -> None:
+    for bad in (
+        boosted({"num_round": "5"}, ResourceConfig={"InstanceType": "ml.g4dn.xlarge"}),
+        boosted({"num_round": "5", "tree_method": "gpu_hist"}),
+    ):
+        assert "W422" in codes(check(bad))
