@@ -318,3 +318,21 @@ def test_what_the_local_mode_of_sdk_v2_does(scenario: str, run: Run, role: str, 
             "status": expected["status"],
             "steps": expected["steps"],
         }
+
+
+@pytest.mark.slow
+@pytest.mark.sdk
+def test_xgboost_of_the_plain_sdk(run: Run, role: str) -> None:
+    found = last_json(run(sys.executable, str(CLIENTS / "sdk_v3_xgboost.py"), role, BUCKET))
+    assert found == {"status": "Completed", "metrics": ["train:auc", "validation:auc"], "best": True}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SDK_V2.exists(), reason="VERSION 2 OF THE SDK IS NOT TESTED HERE: make test-all installs it")
+def test_xgboost_of_sdk_v2(run: Run, role: str) -> None:
+    assert last_json(run(str(SDK_V2), str(CLIENTS / "sdk_v2_xgboost.py"), role, BUCKET)) == {
+        "metrics": ["train:auc", "validation:auc"],
+        "scored": [True, False],
+        "objective": True,
+        "predicted": [True, False],
+    }

@@ -30,6 +30,8 @@ DEFAULTS: Final[Mapping[str, Json]] = {
     "EnableManagedSpotTraining": False,
 }
 """Members that the service always shows."""
+_OUTPUT: Final[Mapping[str, Json]] = {"KmsKeyId": "", "CompressionType": "GZIP"}
+"""Members of OutputDataConfig that the service always shows; SDK v2's ``Estimator.attach`` fails without them."""
 _ENDS: Final[Mapping[str, str]] = {
     "Completed": "Training job completed",
     "Stopped": "Training job stopped",
@@ -70,6 +72,7 @@ def new_training_job(call: Call, parent: str = "", **members: Json) -> Entity:
     """
     name, now = call.request["TrainingJobName"], call.now()
     body = {**DEFAULTS, **call.members(), **members}
+    body["OutputDataConfig"] = {**_OUTPUT, **body["OutputDataConfig"]}
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     entity = Entity.new(call.scope, Kind.TRAINING_JOB, name, now, parent=parent, status=IN_PROGRESS, body=body)
     return _enter(entity, "Starting", "Starting the training job", now)
