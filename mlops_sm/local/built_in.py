@@ -31,6 +31,8 @@ from xgboost_image.training import main
 
 sys.exit(main(*sys.argv[1:]))
 """
+_ENCODERS: Final = ("csv_to_dmatrix", "decode", "libsvm_to_dmatrix", "recordio_protobuf_to_dmatrix")
+"""What inference scripts import from the image (developer guide, "Use XGBoost as a Framework")."""
 _GPU: Final = re.compile(r"ml\.(p|g)\d")
 
 
@@ -170,6 +172,10 @@ def serving_program(scratch: Path, image_uri: str, code: str, program: str) -> s
         defines = f"inference import handlers\n\nglobals().update(handlers(({major}, {minor})))"
     text = f"import sys\n\nsys.path.append({_FOLDER!r})\n\nfrom {_IMAGE}.{defines}\n"
     (scratch / _IMAGE / "inference.py").write_text(text, encoding="utf-8")
+    encoders = scratch / _IMAGE / "sagemaker_xgboost_container"
+    encoders.mkdir()
+    (encoders / "__init__.py").touch()
+    (encoders / "encoder.py").write_text(f"from {_IMAGE}.encoder import {', '.join(_ENCODERS)}\n", encoding="utf-8")
     return f"{_FOLDER}/inference.py"
 
 

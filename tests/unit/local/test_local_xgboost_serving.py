@@ -233,6 +233,22 @@ def test_a_script_is_given_what_it_does_not_define(serve: Any, tmp_path: Path) -
     assert wrong.status == 415
 
 
+def test_a_script_uses_the_encoders_of_the_image(serve: Any, tmp_path: Path) -> None:
+    script = b"""
+from sagemaker_xgboost_container import encoder as xgb_encoders
+
+def input_fn(body, content_type):
+    return xgb_encoders.libsvm_to_dmatrix(body)
+
+def output_fn(predictions, accept):
+    return ",".join(map(str, predictions.tolist()))
+"""
+    with serve({"xgboost-model": saved(BINARY, tmp_path), "code/inference.py": script}) as running:
+        answer = running.invoke(b"0:1 1:2 2:3", "text/libsvm", timeout=TIMEOUT)
+
+    assert [float(answer.body)] == expected(BINARY, [[1, 2, 3]])
+
+
 def test_a_model_that_is_none(serve: Any) -> None:
     with pytest.raises(NotHealthyError, match="cannot be loaded"), serve({"xgboost-model": b"no model"}):
         pass
