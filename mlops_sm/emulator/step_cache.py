@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from mlops_sm.definition.document import Json, Step
 from mlops_sm.emulator.store import Store
-from mlops_sm.engine.cache import CacheKey, max_age
+from mlops_sm.engine.cache import CacheKey, EarlierRun, max_age, usable_runs
 from mlops_sm.engine.status import Succeeded
 from mlops_sm.local.handlers import ControlPlane, ServiceError, recall
 
@@ -60,20 +59,15 @@ class StepCache:
         if step.cache is None or step.cache.expire_after is None:
             return None
         oldest = self.clock().timestamp() - max_age(step.cache.expire_after)
-        wanted = _text(key)
-        for execution, body in self.store.succeeded_steps(pipeline_arn, step.name):
-            if "CacheHitResult" in body or "SelectiveExecutionResult" in body or _text(body.get(KEY)) != wanted:
-                continue
-            if body["EndTime"] < oldest:
-                return None
-            metadata = body.get("Metadata") or {}
+        for run in usable_runs(self._runs(pipeline_arn, step), key, oldest):
             try:
-                return Hit(recall(step, metadata, control), execution, metadata)
+                return Hit(recall(step, run.metadata, control), run.execution, dict(run.metadata))
             except (ServiceError, ValueError):
                 # What it created is gone, or does not give what the step declares now.
                 continue
         return None
 
-
-def _text(key: Json) -> str:
-    return json.dumps(key, sort_keys=True)
+    def _runs(self, pipeline_arn: str, step: Step) -> Iterator[EarlierRun]:
+        for execution, body in self.store.succeeded_steps(pipeline_arn, step.name):
+            if "CacheHitResult" not in body and "SelectiveExecutionResult" not in body:
+                yield EarlierRun(execution, body["EndTime"], body.get("Metadata") or {}, body.get(KEY))

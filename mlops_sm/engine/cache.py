@@ -7,13 +7,16 @@ endpoint configurations, endpoints and the other kinds of the SDK it is the whol
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from mlops_sm.definition.document import Json, Step
 from mlops_sm.definition.kinds import StepKind
+from mlops_sm.engine.resolve import NAMING_MEMBERS
 
 
 class Attributes(NamedTuple):
@@ -139,6 +142,49 @@ def max_age(expire_after: str) -> float:
     return sum(int(value) * _SECONDS[unit] for unit, value in found.groupdict().items() if value is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """A run of a step that succeeded; one that was itself taken from an earlier run is no run.
+
+    Attributes:
+        execution: The ARN of the execution that ran it, whatever became of that.
+        ended: When it ended, in epoch seconds.
+        metadata: The step's Metadata there.
+        key: Its key; None when it has none.
+    """
+
+    execution: str
+    ended: float
+    metadata: Mapping[str, Json]
+    key: CacheKey | None
+
+
+def usable_runs(runs: Iterable[EarlierRun], key: CacheKey, oldest: float) -> Iterator[EarlierRun]:
+    """The runs that may be used, the one to be used first.
+
+    Rules: developer guide, "Caching pipeline steps": of several the most recent, and none that is too old.
+
+    Args:
+        runs: All of a step, the one that ended last first.
+        key: The step's key now.
+        oldest: When the oldest run may have ended, in epoch seconds.
+    """
+    for run in runs:
+        if run.key is not None and same_key(run.key, key):
+            if run.ended < oldest:
+                return
+            yield run
+
+
+def same_key(one: CacheKey, other: CacheKey) -> bool:
+    """Whether two keys are the same; text is not the number that it shows, and lists have an order."""
+    return _text(one) == _text(other)
+
+
+def _text(key: CacheKey) -> str:
+    return json.dumps(key, sort_keys=True)
+
+
 class Difference(NamedTuple):
     """One place where two keys differ; None where a key has nothing."""
 
@@ -148,13 +194,38 @@ class Difference(NamedTuple):
 
 
 def differences(before: Json, after: Json, path: str = "") -> Iterator[Difference]:
-    """The smallest places in which two keys differ."""
+    """The smallest places in which two keys differ; elements of lists that have names are held against each other."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in [*before, *(name for name in after if name not in before)]:
             where = f"{path}.{name}" if path else name
             yield from differences(before.get(name), after.get(name), where)
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from differences(old, new, f"{path}[{index}]")
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _of_lists(before, after, path)
     elif before != after or isinstance(before, bool) is not isinstance(after, bool):
         yield Difference(path, before, after)
+
+
+def _of_lists(before: list[Json], after: list[Json], path: str) -> Iterator[Difference]:
+    old, new = _named(before), _named(after)
+    if old and new:
+        if list(old) != list(new) and old.keys() == new.keys():
+            yield Difference(path, list(old), list(new))
+        for name in [*old, *(name for name in new if name not in old)]:
+            yield from differences(old.get(name), new.get(name), f"{path}['{name}']")
+    elif len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from differences(one, other, f"{path}[{index}]")
+    else:
+        yield Difference(path, before, after)
+
+
+def _named(elements: list[Json]) -> dict[str, Json]:
+    """The elements by their names; nothing unless every one has a name of its own."""
+    found: dict[str, Json] = {}
+    for element in elements:
+        names = (element.get(m) for m in NAMING_MEMBERS) if isinstance(element, Mapping) else ()
+        name = next((name for name in names if isinstance(name, str)), None)
+        if name is None or name in found:
+            return {}
+        found[name] = element
+    return found

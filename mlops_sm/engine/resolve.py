@@ -30,14 +30,15 @@ from mlops_sm.definition.expressions import (
     parse_path,
 )
 from mlops_sm.definition.wording import item, member, shown, type_word
+from mlops_sm.engine.unknown import Unknown
 
 _MAX_NAMED: Final = 12
 
 NO_ITEM: Final = object()
 """The item of a step that stands in no ForEach."""
 
-# Which member names an element of a list in a Describe response, so that ``Outputs['train']`` finds it.
-_NAMING_MEMBERS: Final = ("OutputName", "InputName", "ChannelName", "MetricName", "Name", "Key")
+NAMING_MEMBERS: Final = ("OutputName", "InputName", "ChannelName", "MetricName", "Name", "Key")
+"""Which member names an element of a list in a Describe response, so that ``Outputs['train']`` finds it."""
 
 
 class ResolveError(Exception):
@@ -121,7 +122,7 @@ def _evaluate(value: Json, scope: Scope) -> Json:
         case StepRef(step, path):
             return copy.deepcopy(_pick(_properties(step, scope), path, f'step "{shown(step)}"', by_name=True))
         case Join(on, values):
-            return on.join(as_text(resolve_value(each, scope)) for each in values)
+            return _joined(on, [resolve_value(each, scope) for each in values])
         case JsonGetFile(step, property_file, path):
             return _read(_property_file_uri(step, property_file, scope), path, scope)
         case JsonGetUri(uri, path):
@@ -141,6 +142,12 @@ def _evaluate(value: Json, scope: Scope) -> Json:
             assert_never(expression)
 
 
+def _joined(on: str, values: list[Json]) -> str:
+    gaps = [gap for value in values if isinstance(value, Unknown) for gap in value.gaps]
+    text = on.join(map(as_text, values))
+    return Unknown(gaps) if gaps else text
+
+
 def look_up(value: Json, tokens: tuple[str | int, ...], owner: str) -> Json:
     """A member of what a step left behind.
 
@@ -155,7 +162,7 @@ def _item(item: Json, path: str) -> Json:
     if not path:
         return json.dumps(item, separators=(",", ":")) if isinstance(item, dict | list) else item
     value = item
-    if isinstance(item, str):
+    if isinstance(item, str) and not isinstance(item, Unknown):
         try:
             value = json.loads(item)
         except ValueError as error:
@@ -182,11 +189,12 @@ def _property_file_uri(step: str, property_file: str, scope: Scope) -> str:
     found = files[property_file]
     tokens = ("ProcessingOutputConfig", "Outputs", found.output_name, "S3Output", "S3Uri")
     folder = _walk(_properties(step, scope), tokens, f'step "{shown(step)}"', by_name=True)
-    return f"{as_text(folder).rstrip('/')}/{found.file_path}"
+    return folder if isinstance(folder, Unknown) else f"{as_text(folder).rstrip('/')}/{found.file_path}"
 
 
 def _read(uri: str, path: str, scope: Scope) -> Json:
-    value = _pick(scope.read_json(uri), path, shown(uri), by_name=False)
+    content = uri.content() if isinstance(uri, Unknown) else scope.read_json(uri)
+    value = _pick(content, path, shown(uri), by_name=False)
     if isinstance(value, float) and not math.isfinite(value):
         # Python's parser lets NaN pass; JSON has no such number, and a gate must not decide on one.
         raise ResolveError(f'"{shown(path)}" in {shown(uri)} is {value}, which is no JSON number')
@@ -204,6 +212,8 @@ def _pick(value: Json, path: str, owner: str, *, by_name: bool) -> Json:
 def _walk(value: Json, tokens: tuple[str | int, ...], owner: str, *, by_name: bool) -> Json:
     for depth, token in enumerate(tokens):
         match value, token:
+            case Unknown(), _:
+                value = value.part(token)
             case Mapping(), str() if token in value:
                 value = value[token]
             case list(), int() if token < len(value):
@@ -221,7 +231,7 @@ def _by_name(elements: list[Json]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for element in elements:
         if isinstance(element, Mapping):
-            name = next((element[m] for m in _NAMING_MEMBERS if isinstance(element.get(m), str)), None)
+            name = next((element[m] for m in NAMING_MEMBERS if isinstance(element.get(m), str)), None)
             if name is not None:
                 found.setdefault(name, element)
     return found

@@ -10,7 +10,7 @@ from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine.status import Succeeded
 from mlops_sm.local.handlers.callback import callback_properties
 from mlops_sm.local.handlers.check import check_properties
-from mlops_sm.local.handlers.step import ControlPlane
+from mlops_sm.local.handlers.step import Caller
 from mlops_sm.local.handlers.tuning import tuning_properties
 
 PROPERTIES: Final = "UserProperties"
@@ -36,7 +36,7 @@ _SOURCES: Final[Mapping[StepKind, _Source]] = {
 }
 
 
-def recall(step: Step, metadata: Mapping[str, Json], control: ControlPlane) -> Succeeded:
+def recall(step: Step, metadata: Mapping[str, Json], control: Caller) -> Succeeded:
     """A succeeded step's outcome.
 
     Args:

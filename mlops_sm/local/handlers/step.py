@@ -90,11 +90,15 @@ class FunctionAnswer(NamedTuple):
     lost: bool = False
 
 
-class ControlPlane(Protocol):
-    """The services as the pipeline service calls them."""
+class Caller(Protocol):
+    """SageMaker as the pipeline service calls it."""
 
     def call(self, operation: str, request: Mapping[str, Json]) -> dict[str, Json]:
         """Call an operation of SageMaker, e.g. ``CreateProcessingJob``. Raises ServiceError."""
+
+
+class ControlPlane(Caller, Protocol):
+    """The services as the pipeline service calls them."""
 
     def wait_for_job(self, describe: str, request: Mapping[str, Json], stop: StopSignal) -> dict[str, Json]:
         """The Describe response once the job is terminal; when `stop` is set, stops the job and waits for its end."""

@@ -9,7 +9,7 @@ from typing import Final
 from mlops_sm.definition.document import Json
 from mlops_sm.engine.status import Failed, Succeeded
 from mlops_sm.local.handlers.job import JobKind, client_error, run_job
-from mlops_sm.local.handlers.step import ControlPlane, ServiceError, StepResult, StepRun
+from mlops_sm.local.handlers.step import Caller, ServiceError, StepResult, StepRun
 from mlops_sm.naming import step_tuning_job_name
 
 _NAME: Final = "HyperParameterTuningJobName"
@@ -37,7 +37,7 @@ def run_tuning_step(run: StepRun) -> StepResult:
         return replace(result, outcome=Failed(client_error(error)))
 
 
-def tuning_properties(name: str, control: ControlPlane) -> dict[str, Json]:
+def tuning_properties(name: str, control: Caller) -> dict[str, Json]:
     """The properties of a step whose tuning job has ended.
 
     Raises:
@@ -46,7 +46,7 @@ def tuning_properties(name: str, control: ControlPlane) -> dict[str, Json]:
     return _with_training_jobs(control.call(_KIND.describe, {_NAME: name}), control)
 
 
-def _with_training_jobs(described: Mapping[str, Json], control: ControlPlane) -> dict[str, Json]:
+def _with_training_jobs(described: Mapping[str, Json], control: Caller) -> dict[str, Json]:
     """The Describe response with TrainingJobSummaries, the best first (developer guide, "Tuning Step")."""
     maximize = _objective(described)["Type"] == "Maximize"
     listed = control.call(

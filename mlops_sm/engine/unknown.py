@@ -1,0 +1,106 @@
+"""Values of a run that is only foretold: what nobody can know before a step has run, and what a step is to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Self
+
+from mlops_sm.definition.document import Json
+from mlops_sm.definition.expressions import Key
+from mlops_sm.definition.wording import item, member, shown
+
+
+class Gap(NamedTuple):
+    """One thing that a value waits for.
+
+    Attributes:
+        step: The step that has to run first; None for a value of the execution itself.
+        path: What of it, as an expression names it, e.g. ``ModelArtifacts.S3ModelArtifacts``.
+        content: Whether it is read from a file, rather than being a member of what the service describes.
+    """
+
+    step: str | None
+    path: str
+    content: bool = False
+
+    @property
+    def name(self) -> str:
+        """The whole expression, e.g. ``Steps.Train.ModelArtifacts.S3ModelArtifacts``."""
+        return f"Execution.{self.path}" if self.step is None else f"Steps.{self.step}.{self.path}"
+
+
+class Unknown(str):
+    """Text that stands for a value that is not known, as every part of it does. No run ever meets one.
+
+    Attributes:
+        gaps: What it waits for.
+    """
+
+    __slots__ = ("gaps",)
+
+    gaps: tuple[Gap, ...]
+
+    def __new__(cls, gaps: Iterable[Gap]) -> Self:
+        """A stand-in; its text names what it waits for."""
+        found = tuple(dict.fromkeys(gaps))
+        made = super().__new__(cls, f"<{', '.join(gap.name for gap in found)}>")
+        made.gaps = found
+        return made
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Itself: it cannot be changed."""
+        return self
+
+    def part(self, token: str | int) -> Unknown:
+        """A member or an element of the value."""
+        return Unknown(gap._replace(path=_longer(gap.path, token)) for gap in self.gaps)
+
+    def content(self) -> Unknown:
+        """What is in the file that the value names."""
+        return Unknown(gap._replace(content=True) for gap in self.gaps)
+
+
+def _longer(path: str, token: str | int) -> str:
+    match token:
+        case Key():
+            return f"{path}['{shown(token)}']"
+        case str():
+            return member(path, token)
+        case int():
+            return item(path, token)
+
+
+class Planned(dict[str, Json]):
+    """What a step is to leave that has not run: its own Arguments, and for every other member an `Unknown`.
+
+    Args:
+        step: Its name.
+        known: The members that are known.
+    """
+
+    def __init__(self, step: str, known: Mapping[str, Json]) -> None:
+        super().__init__(known)
+        self.step = step
+
+    def __contains__(self, name: object) -> bool:
+        """Every member may be there."""
+        return isinstance(name, str)
+
+    def __missing__(self, name: str) -> Unknown:
+        """A member that only a run tells."""
+        return Unknown([Gap(self.step, name)])
+
+
+def unknowns(value: Json) -> Iterator[Unknown]:
+    """Every unknown value inside of a value."""
+    match value:
+        case Unknown():
+            yield value
+        case Mapping():
+            for inner in value.values():
+                yield from unknowns(inner)
+        case list():
+            for inner in value:
+                yield from unknowns(inner)
+        case _:
+            return
