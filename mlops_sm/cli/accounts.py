@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ class Account:
         kill: Ends every running job at once; None where jobs are another process's.
         lasting: Whether an execution goes on when the command has ended.
         preflight: What of a definition cannot run there, and what has no effect there.
+        now: Its time, timezone-aware; that of a local account may have been advanced.
     """
 
     environment: Environment
@@ -47,6 +49,7 @@ class Account:
     kill: Callable[[], None] | None
     lasting: bool
     preflight: Callable[[Definition, Mapping[str, Scalar]], Sequence[Problem]]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
     def is_local(self) -> bool:

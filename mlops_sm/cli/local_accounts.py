@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -146,6 +147,7 @@ def _embedded(opened: Embedded, state: Path, project: Project, environment: Envi
         kill=opened.kill,
         lasting=False,
         preflight=_preflight(project, opened.isolation),
+        now=opened.account.clock,
     )
 
 
@@ -177,6 +179,7 @@ def _served(server: Server, state: Path, project: Project, environment: Environm
             kill=None,
             lasting=True,
             preflight=_preflight(project, isolation),
+            now=lambda: servers.clock(server.url) or datetime.now(UTC),
         )
     finally:
         isolation.close()

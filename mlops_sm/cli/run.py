@@ -20,6 +20,11 @@ from mlops_sm.cli.outside import Outside
     metavar="EXECUTION",
     help="With --only: take inputs and parameters from this execution.  [default: the newest that has them]",
 )
+@click.option(
+    "--explain-cache",
+    is_flag=True,
+    help="Run nothing: say which steps would be taken from an earlier run, and what changed in the others.",
+)
 @options.environment
 @options.state
 @click.option(
@@ -37,6 +42,7 @@ def command(
     given: tuple[str, ...],
     only: str | None,
     execution: str | None,
+    explain_cache: bool,
     environment: str,
     state: Path | None,
     detach: bool,
@@ -51,12 +57,17 @@ def command(
     the steps before it, and the parameters, from an execution that has ended, whether or not the step failed there;
     -p changes a parameter.
 
+    With --explain-cache, nothing runs and nothing is changed, here or in AWS: each step is foretold to be a hit, which
+    is taken from an earlier run, or a miss, with what differs from its earlier run down to the files of its code.
+
     Example: mlops-sm run lending.build -p MinAuc=0.8
 
     Example: mlops-sm run lending.build --only Evaluate
+
+    Example: mlops-sm run lending.build --explain-cache
     """
     with ExitStack() as closing:
-        warm = outside.prewarm(state) if environment == options.LOCAL else None
+        warm = outside.prewarm(state) if environment == options.LOCAL and not explain_cache else None
         if warm is not None:
             closing.callback(warm.close)
         from mlops_sm.cli.running import Wish, run  # noqa: PLC0415 - boto3 imports while the warm worker imports pandas
@@ -71,4 +82,8 @@ def command(
             only=only,
             execution=execution,
         )
+        if explain_cache:
+            from mlops_sm.cli.explaining import explain_cache as explain  # noqa: PLC0415 - most runs explain nothing
+
+            return explain(outside, wish)
         return run(outside, wish, warm)

@@ -30,7 +30,7 @@ from mlops_sm.definition.expressions import (
     parse_path,
 )
 from mlops_sm.definition.wording import item, member, shown, type_word
-from mlops_sm.engine.unknown import Unknown
+from mlops_sm.engine.unknown import Gap, Unknown
 
 _MAX_NAMED: Final = 12
 
@@ -124,7 +124,10 @@ def _evaluate(value: Json, scope: Scope) -> Json:
         case Join(on, values):
             return _joined(on, [resolve_value(each, scope) for each in values])
         case JsonGetFile(step, property_file, path):
-            return _read(_property_file_uri(step, property_file, scope), path, scope)
+            found = _read(_property_file_uri(step, property_file, scope), path, scope)
+            if isinstance(found, Unknown):
+                return Unknown([Gap(step, f"PropertyFiles.{property_file}.{path}", content=True)])
+            return found
         case JsonGetUri(uri, path):
             resolved = resolve_value(uri, scope)
             if not isinstance(resolved, str):

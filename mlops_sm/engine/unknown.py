@@ -17,15 +17,19 @@ class Gap(NamedTuple):
         step: The step that has to run first; None for a value of the execution itself.
         path: What of it, as an expression names it, e.g. ``ModelArtifacts.S3ModelArtifacts``.
         content: Whether it is read from a file, rather than being a member of what the service describes.
+        via: The step that passes it on: it would run, and has it in its Arguments.
     """
 
     step: str | None
     path: str
     content: bool = False
+    via: str | None = None
 
     @property
     def name(self) -> str:
-        """The whole expression, e.g. ``Steps.Train.ModelArtifacts.S3ModelArtifacts``."""
+        """The whole expression, e.g. ``Steps.Train.ModelArtifacts.S3ModelArtifacts``; a file's content has its URI."""
+        if self.path.startswith("s3://"):
+            return self.path
         return f"Execution.{self.path}" if self.step is None else f"Steps.{self.step}.{self.path}"
 
 
@@ -55,6 +59,10 @@ class Unknown(str):
         """A member or an element of the value."""
         return Unknown(gap._replace(path=_longer(gap.path, token)) for gap in self.gaps)
 
+    def passed_on(self, step: str) -> Unknown:
+        """The same value as a member of what a step leaves that has it in its Arguments."""
+        return Unknown(gap if gap.via else gap._replace(via=step) for gap in self.gaps)
+
     def content(self) -> Unknown:
         """What is in the file that the value names."""
         return Unknown(gap._replace(content=True) for gap in self.gaps)
@@ -75,11 +83,11 @@ class Planned(dict[str, Json]):
 
     Args:
         step: Its name.
-        known: The members that are known.
+        known: The members that its Arguments give.
     """
 
     def __init__(self, step: str, known: Mapping[str, Json]) -> None:
-        super().__init__(known)
+        super().__init__(_passed_on(dict(known), step))
         self.step = step
 
     def __contains__(self, name: object) -> bool:
@@ -89,6 +97,18 @@ class Planned(dict[str, Json]):
     def __missing__(self, name: str) -> Unknown:
         """A member that only a run tells."""
         return Unknown([Gap(self.step, name)])
+
+
+def _passed_on(value: Json, step: str) -> Json:
+    match value:
+        case Unknown():
+            return value.passed_on(step)
+        case Mapping():
+            return {name: _passed_on(inner, step) for name, inner in value.items()}
+        case list():
+            return [_passed_on(inner, step) for inner in value]
+        case _:
+            return value
 
 
 def unknowns(value: Json) -> Iterator[Unknown]:

@@ -232,7 +232,7 @@ def follow(clients: Clients, arn: str, *, pace: Pace, sleep: Callable[[float], N
         try:
             # the status first: steps read after a terminal status are the last ones
             described = clients.sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
-            steps = _steps(clients, arn)
+            steps = steps_of(clients, arn)
         except AwsError as err:
             failures += 1
             if not err.passing or failures >= _MAX_PASSING_FAILURES:
@@ -265,7 +265,7 @@ def show(clients: Clients, arn: str) -> Execution:
         started=described.get("CreationTime"),
         ended=described.get("LastModifiedTime") if status in TERMINAL else None,
         failure_reason=described.get("FailureReason"),
-        steps=tuple(_steps(clients, arn)),
+        steps=tuple(steps_of(clients, arn)),
     )
 
 
@@ -362,7 +362,8 @@ def pipeline_of(arn: str) -> str:
     return arn.rpartition(":")[2].split("/")[1]
 
 
-def _steps(clients: Clients, arn: str) -> list[StepState]:
+def steps_of(clients: Clients, arn: str) -> list[StepState]:
+    """The steps of an execution, in the order they started; those that never started are not among them."""
     steps: list[StepState] = []
     request: dict[str, Any] = {"PipelineExecutionArn": arn, "SortOrder": "Ascending", "MaxResults": 100}
     while True:

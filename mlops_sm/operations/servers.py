@@ -24,6 +24,7 @@ PATIENCE: Final = 30.0
 """Seconds for a server to be there once it has taken the state directory, or to be gone once it was told to end."""
 STATUS: Final = "/_mlops_sm/status"
 """Where a server says who it is."""
+_CLOCK: Final = "/_mlops_sm/clock"
 _LONGEST_STATUS: Final = 64 * 1024
 _ANSWER: Final = 3.0
 """Seconds for a server on this machine to say that it is there."""
@@ -95,10 +96,20 @@ def on_its_way(state: Path) -> bool:
 
 def status(url: str) -> Mapping[str, Any] | None:
     """What a server says of itself; None when nobody, or nobody of ours, answers there."""
+    return _asked(url, STATUS)
+
+
+def clock(url: str) -> datetime | None:
+    """The time of a server's account, which may have been advanced; None when nobody answers."""
+    said = _asked(url, _CLOCK)
+    return None if said is None else datetime.fromisoformat(said["now"])
+
+
+def _asked(url: str, path: str) -> Mapping[str, Any] | None:
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_ANSWER)
     try:
-        connection.request("GET", STATUS)
+        connection.request("GET", path)
         answer = connection.getresponse()
         said = json.loads(answer.read(_LONGEST_STATUS))
     except (OSError, http.client.HTTPException, ValueError):
