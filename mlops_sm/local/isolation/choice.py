@@ -14,6 +14,7 @@ from mlops_sm.local.isolation.direct import DirectIsolation
 from mlops_sm.local.isolation.layer import ML, Capabilities, Fact, Forks, Isolation, Launch, Process
 from mlops_sm.local.isolation.linux import NamespaceIsolation
 from mlops_sm.local.isolation.preload import PreloadIsolation
+from mlops_sm.local.isolation.relocate import RelocateIsolation
 from mlops_sm.local.isolation.starting import WHERE
 from mlops_sm.local.isolation.sudo import SudoIsolation
 
@@ -27,9 +28,10 @@ LAYERS: Final[Mapping[str, Callable[[], Isolation]]] = {
     "sudo": SudoIsolation,
     "direct": DirectIsolation,
     "preload": PreloadIsolation,
+    "relocate": RelocateIsolation,
 }
 """Every layer by its name."""
-_ORDER: Final = {"linux": ("namespace", "sudo", "direct", "preload"), "darwin": ("direct",)}
+_ORDER: Final = {"linux": ("namespace", "sudo", "direct", "preload"), "darwin": ("direct", "relocate")}
 """The layers that are tried, best first, by platform."""
 
 

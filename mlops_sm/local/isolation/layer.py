@@ -145,6 +145,7 @@ class Way:
         link: A symbolic link to make before the job and to remove after it, and what it leads to.
         lock: A descriptor that is held open from before the job until nothing of it is left; the caller closes its own.
         after: A command to run once the job has ended.
+        absent: A path of the machine that the job must not make; one that is there at its end makes it a failed one.
     """
 
     namespaces: bool = False
@@ -152,6 +153,7 @@ class Way:
     link: tuple[str, str] | None = None
     lock: int | None = None
     after: tuple[str, ...] = ()
+    absent: str | None = None
 
 
 NAMESPACES: Final = Way(namespaces=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from mlops_sm.local.isolation.layer import ML, SCRATCH, Launch
-
-_PROGRAMS: Final = (".py", ".sh")
-_MAX_BYTES: Final = 1_000_000
+from mlops_sm.local.isolation.led.mlops_sm_led import rewrite_files, rewrite_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +28,7 @@ class Rewriting:
 
     def text(self, text: str) -> str:
         """Every path in a text: ``/opt/ml/model`` and ``--out=/opt/ml/model``, but not ``s3://bucket/opt/ml``."""
-        for path, place in self.places.items():
-            whole = rf"(?:(?<=file://)|(?<![\w./-])){re.escape(path)}(?![\w.-])"
-            text = re.sub(whole, place.replace("\\", r"\\"), text)
-        return text
+        return rewrite_text(text, self.places)
 
     def launch(self, launch: Launch) -> Launch:
         """The command, its environment, its working directory and our own programs in the scratch folder."""
@@ -47,14 +41,5 @@ class Rewriting:
         )
 
     def files(self, files: Iterable[Path]) -> None:
-        """The text of files; what is no text, no plain file or large stays as it is."""
-        for file in files:
-            if file.is_symlink() or not file.is_file() or file.stat().st_size > _MAX_BYTES:
-                continue
-            try:
-                text = file.read_bytes().decode()
-            except UnicodeDecodeError:
-                continue
-            rewritten = self.text(text)
-            if rewritten != text:
-                file.write_bytes(rewritten.encode())
+        """The text of programs and their settings; what is none, no plain file or large stays as it is."""
+        rewrite_files(map(str, files), self.places)

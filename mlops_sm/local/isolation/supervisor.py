@@ -63,7 +63,8 @@ def supervise(
         finally:
             os._exit(1)
     os.close(status)
-    os.close(log)
+    if request["absent"] is None:
+        os.close(log)
     reason = _read_all(refused)
     with suppress(OSError):  # the worker may be gone
         os.write(busy, b"r")
@@ -77,6 +78,9 @@ def supervise(
     _end_descendants()
     _unlink(request)
     _run_after(request)
+    if request["absent"] is not None:
+        code = _blame(request["absent"], log, code)
+        os.close(log)
     os.close(busy)
     _tell(control, f"exit {code}")
     os._exit(0)
@@ -145,6 +149,19 @@ def _run_after(request: Request) -> None:
         streams = [(os.POSIX_SPAWN_DUP2, null, standard) for standard in range(3)]
         pid = os.posix_spawnp(request["after"][0], request["after"], request["environment"], file_actions=streams)
         os.waitpid(pid, 0)
+
+
+def _blame(absent: str, log: int, code: int) -> int:
+    """The exit code of a job that must not have made something."""
+    if not os.path.exists(absent):  # noqa: PTH110 - text goes in
+        return code
+    words = (
+        f"E428: {absent} is on this machine now: this job, or one that ran beside it, has written to it by a program "
+        "that cannot be led to the job's folder. See what is there, and remove it."
+    )
+    with suppress(OSError):  # nobody may be there to read it
+        os.write(log, f"{words}\n".encode())
+    return code or 1
 
 
 def execute(request: Request) -> NoReturn:

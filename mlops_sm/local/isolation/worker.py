@@ -239,6 +239,7 @@ class Worker:
                     "user": way.user,
                     "link": way.link,
                     "after": way.after,
+                    "absent": way.absent,
                 }
             ).encode()
             mine.sendall(_LENGTH.pack(len(request)) + request)

@@ -74,6 +74,10 @@ PRELOAD = """
 from mlops_sm.local.isolation.preload import PreloadIsolation
 layer = PreloadIsolation()
 """
+RELOCATE = """
+from mlops_sm.local.isolation.relocate import RelocateIsolation
+layer = RelocateIsolation()
+"""
 DIRECT = """
 from mlops_sm.local.isolation.direct import DirectIsolation
 layer = DirectIsolation(home=Path("/opt/home"), patience=0.2)
@@ -140,13 +144,15 @@ def machines(request: pytest.FixtureRequest) -> Callable[[str], Machine]:
                 return Machine(DIRECT, f"{cover}\n{home}\nos.symlink({folder!r} + '/ml', '/opt/ml')")
             case "preload":
                 return Machine(PRELOAD, cover)
+            case "relocate":
+                return Machine(RELOCATE, cover)
             case _:
                 raise AssertionError(layer)
 
     return make
 
 
-@pytest.fixture(params=["sudo", "direct", "preload"])
+@pytest.fixture(params=["sudo", "direct", "preload", "relocate"])
 def layer(request: pytest.FixtureRequest) -> str:
     """Each layer's name."""
     return str(request.param)
