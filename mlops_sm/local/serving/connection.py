@@ -47,6 +47,10 @@ class Response:
         return self.status == 200  # noqa: PLR2004 - HTTP's OK
 
 
+class UnreadError(Exception):
+    """A process has ended before it had read a whole request: the model has not seen it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
     """One process of the server that has loaded the model."""
@@ -58,17 +62,28 @@ class ServerProcess:
 
         Raises:
             TimeoutError: The moment has come.
-            OSError: The process has ended.
+            UnreadError: The process has ended without the request.
+            EOFError: It has ended with it.
         """
         encoded = json.dumps(head).encode()
-        self._patience(deadline)
-        self.connection.sendall(LENGTHS.pack(len(encoded), len(body)) + encoded)
-        self._patience(deadline)
-        self.connection.sendall(body)
-        return self.next_part(deadline)
+        try:
+            self._patience(deadline)
+            self.connection.sendall(LENGTHS.pack(len(encoded), len(body)) + encoded)
+            self._patience(deadline)
+            self.connection.sendall(body)
+            return self.next_part(deadline)
+        except ConnectionError as error:
+            # Linux resets the connection of a peer that ended with something unread (unix_release_sock); of one that
+            # had read everything it says no more than that the connection is at its end.
+            raise UnreadError from error
 
     def next_part(self, deadline: float) -> Response:
-        """A response, or the next part of it. Raises as `exchange`."""
+        """A response, or the next part of it.
+
+        Raises:
+            TimeoutError: The moment has come.
+            EOFError: The process has ended.
+        """
         head_size, body_size = LENGTHS.unpack(self._receive(LENGTHS.size, deadline))
         answer = json.loads(self._receive(head_size, deadline))
         return Response(body=self._receive(body_size, deadline), **answer)
@@ -98,7 +113,7 @@ class ServerProcess:
             self._patience(deadline)
             count = self.connection.recv_into(view)
             if not count:
-                raise ConnectionResetError
+                raise EOFError
             view = view[count:]
         return bytes(received)
 

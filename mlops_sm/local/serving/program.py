@@ -51,6 +51,7 @@ def main(workers: int, model_dir: str, code_dir: str, program: str) -> int:
 
 
 def _start(model_dir: str, code_dir: str, program: str, told: int) -> int:
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
@@ -66,7 +67,7 @@ def _start(model_dir: str, code_dir: str, program: str, told: int) -> int:
         # Before the owner can give work: whoever dies at work had loaded its model.
         os.write(told, struct.pack("!I", os.getpid()))
         owner.connect(_SOCKET)
-        _serve(owner, invoke)
+        _serve(owner, parent, invoke)
         code = 0
     except BaseException:
         sys.stderr.write(traceback.format_exc())  # at once: several processes write to one log
@@ -84,12 +85,13 @@ def _pids(ready: int) -> set[int]:
     return {pid for (pid,) in struct.iter_unpack("!I", found)}
 
 
-def _serve(owner: socket.socket, invoke: Invoke) -> None:
-    """Answer requests until the owner is gone."""
-    while True:
+def _serve(owner: socket.socket, parent: int, invoke: Invoke) -> None:
+    """Answer requests until the owner is gone, or the parent: what it leaves behind is killed any moment.
+
+    The owner gives a request that was not read to another process.
+    """
+    while owner.recv(1, socket.MSG_PEEK) and os.getppid() == parent:
         lengths = receive(owner, LENGTHS.size)
-        if not lengths:
-            return
         head_size, body_size = LENGTHS.unpack(lengths)
         head = json.loads(receive(owner, head_size))
         body = receive(owner, body_size)

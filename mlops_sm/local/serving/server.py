@@ -21,7 +21,7 @@ from mlops_sm.local.isolation.layer import SCRATCH, Container, Launch, Process
 from mlops_sm.local.jobs.attend import OWN, start_process
 from mlops_sm.local.jobs.folder import JobFolder, last_line
 from mlops_sm.local.jobs.packages import has_packages, with_packages
-from mlops_sm.local.serving.connection import Response, ServerProcess, listen
+from mlops_sm.local.serving.connection import Response, ServerProcess, UnreadError, listen
 from mlops_sm.local.serving.model import MODEL, Script, copy_programs
 from mlops_sm.local.site import Site
 
@@ -210,32 +210,44 @@ class Running:
         """As `invoke`, with each part of the response as soon as it is there; the last one is empty."""
         head = {"content_type": content_type, "accept": accept, "attributes": dict(attributes or {}), "stream": True}
         deadline = time.monotonic() + timeout
-        worker = self._take(deadline)
-        ended = False
-        try:
-            with self._lost(worker, timeout):
-                part = worker.exchange(head, body, deadline)
+        with self._used():
+            worker, part = self._begin(head, body, timeout, deadline)
             while part.more:
-                yield part
+                try:
+                    yield part
+                except GeneratorExit:
+                    # Nobody reads the rest of it.
+                    self._give_up(worker)
+                    raise
                 with self._lost(worker, timeout):
                     part = worker.next_part(deadline)
-            ended = True
-        finally:
-            if ended:
-                self._idle.put(worker)
-            else:
-                # Nobody reads the rest of it.
-                self._give_up(worker)
+            self._idle.put(worker)
         yield part
 
     def _exchange(self, head: Mapping[str, object], body: bytes, timeout: float) -> Response:
-        deadline = time.monotonic() + timeout
         with self._used():
-            worker = self._take(deadline)
-            with self._lost(worker, timeout):
-                response = worker.exchange(head, body, deadline)
+            worker, response = self._begin(head, body, timeout, time.monotonic() + timeout)
             self._idle.put(worker)
             return response
+
+    def _begin(
+        self, head: Mapping[str, object], body: bytes, timeout: float, deadline: float
+    ) -> tuple[ServerProcess, Response]:
+        """Have a process take a request, and its response or the first part of it."""
+        # All that are idle now may be about to end with the one that looks after them.
+        for _ in range(self._idle.qsize() + 1):
+            worker = self._take(deadline)
+            try:
+                with self._lost(worker, timeout):
+                    return worker, worker.exchange(head, body, deadline)
+            except UnreadError:
+                worker.close()
+        raise NoResponseError("the model server's process ended")
+
+    @property
+    def busy(self) -> bool:
+        """Whether an invocation is under way."""
+        return self._under_way > 0
 
     def drain(self, timeout: float) -> None:
         """Wait until no invocation is under way, at most so many seconds; nobody begins new ones any more."""
@@ -260,7 +272,7 @@ class Running:
         except TimeoutError:
             self._give_up(worker)
             raise TooSlowError(f"no answer within {timeout:g} seconds") from None
-        except OSError as error:
+        except (EOFError, OSError) as error:
             worker.close()
             raise NoResponseError("the model server's process ended") from error
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import select
+import socket
 import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,7 +23,16 @@ from sklearn.linear_model import LinearRegression
 
 from mlops_sm.local.environment import job_environment
 from mlops_sm.local.jobs.folder import JobFailureError, JobFolder
-from mlops_sm.local.serving import ModelSource, NoResponseError, NotHealthyError, Running, ServedModel, Server, forward
+from mlops_sm.local.serving import (
+    ModelSource,
+    NoResponseError,
+    NotHealthyError,
+    Running,
+    ServedModel,
+    Server,
+    TooSlowError,
+    forward,
+)
 from mlops_sm.local.serving import program as serve_program
 from mlops_sm.local.serving.connection import listen
 from mlops_sm.local.site import Site
@@ -140,6 +151,145 @@ def test_a_process_that_died_is_replaced(cold_serving: Serving) -> None:
         second = running.invoke(b"x", "text/csv", timeout=TIMEOUT).body
         assert first.split()[1] == second.split()[1] == b"x"
         assert first != second
+
+
+class Ending:
+    """A server's process that ends when it is told to."""
+
+    pid = 0
+
+    def __init__(self) -> None:
+        self._seen, self._end = socket.socketpair()
+
+    def fileno(self) -> int:
+        return self._seen.fileno()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Nobody waits for it."""
+
+    def terminate(self) -> None:
+        self._end.close()
+
+    kill = terminate
+
+    def close(self) -> None:
+        self._seen.close()
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> Iterator[tuple[Running, Callable[[], socket.socket]]]:
+    """A server whose processes are the test's own connections, and what makes one more of them."""
+    running = Running(listen(tmp_path), asks=False)
+    running.attend(Ending())
+    connections: list[socket.socket] = []
+
+    def connect() -> socket.socket:
+        before = running._idle.qsize()
+        connection = socket.socket(socket.AF_UNIX)
+        connections.append(connection)
+        connection.connect(str(tmp_path / "serving.sock"))
+        while running._idle.qsize() == before:
+            pass
+        return connection
+
+    try:
+        yield running, connect
+    finally:
+        running.stop()
+        for connection in connections:
+            connection.close()
+
+
+def answer(connection: socket.socket, say: bytes) -> None:
+    head, body = serve_program.LENGTHS.unpack(serve_program.receive(connection, serve_program.LENGTHS.size))
+    serve_program.receive(connection, head + body)
+    serve_program.send(connection, {"status": 200, "content_type": "text/plain"}, say)
+
+
+def test_a_request_that_a_process_did_not_live_to_read_is_anothers(owned: Any) -> None:
+    """All processes of a server that was killed end with it, one after the other: whoever asks need not notice."""
+    running, connect = owned
+    left = connect()
+    dying = [connect(), connect()]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(running.invoke, b"x" * 100_000, "text/csv", timeout=TIMEOUT)
+        for each in reversed(dying):
+            each.recv(1)
+            each.close()
+        answer(left, b"fine")
+        assert asked.result(TIMEOUT).body == b"fine"
+
+
+def test_a_request_that_was_read_is_not_made_twice(owned: Any) -> None:
+    running, connect = owned
+    connect()
+    dying = connect()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(running.invoke, b"x", "text/csv", timeout=TIMEOUT)
+        head, body = serve_program.LENGTHS.unpack(serve_program.receive(dying, serve_program.LENGTHS.size))
+        serve_program.receive(dying, head + body)
+        dying.close()
+        with pytest.raises(NoResponseError, match="process ended"):
+            asked.result(TIMEOUT)
+
+
+def test_a_process_whose_parent_has_ended_reads_nothing_more() -> None:
+    """It is killed any moment."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"request")
+        serve_program._serve(theirs, 0, lambda *_: pytest.fail("it was asked"))
+        assert theirs.recv(100) == b"request"
+
+
+def test_a_process_that_dies_while_it_answers_in_parts(cold_serving: Serving) -> None:
+    script = """
+import os
+def model_fn(model_dir): return 1
+def transform_fn(model, body, content_type, accept):
+    def parts():
+        yield "one"
+        os._exit(3)
+    return parts(), "text/plain"
+"""
+    with cold_serving.serve({"code/inference.py": script}) as running:
+        parts = running.parts(b"x", "text/csv", timeout=TIMEOUT)
+        assert next(parts).body == b"one"
+        with pytest.raises(NoResponseError, match="process ended"):
+            next(parts)
+
+
+def test_a_model_that_takes_too_long_for_its_next_part(cold_serving: Serving) -> None:
+    script = """
+import time
+def model_fn(model_dir): return 1
+def transform_fn(model, body, content_type, accept):
+    def parts():
+        yield "one"
+        time.sleep(600)
+    return parts(), "text/plain"
+"""
+    with cold_serving.serve({"code/inference.py": script}) as running:
+        parts = running.parts(b"x", "text/csv", timeout=0.5)
+        with pytest.raises(TooSlowError, match=r"no answer within 0\.5 seconds"):
+            list(parts)
+
+
+def test_parts_that_nobody_has_read_are_under_way(owned: Any) -> None:
+    running, connect = owned
+    worker = connect()
+    with ThreadPoolExecutor(1) as pool:
+        parts = running.parts(b"x", "text/csv", timeout=TIMEOUT)
+        first = pool.submit(next, parts)
+        head, body = serve_program.LENGTHS.unpack(serve_program.receive(worker, serve_program.LENGTHS.size))
+        serve_program.receive(worker, head + body)
+        said = {"status": 200, "content_type": "text/plain"}
+        serve_program.send(worker, {**said, "more": True}, b"one")
+        assert first.result(TIMEOUT).body == b"one"
+        assert running.busy
+        serve_program.send(worker, {**said, "more": False}, b"")
+        assert [part.body for part in parts] == [b""]
+        assert not running.busy
 
 
 def test_what_takes_too_long_is_given_up(cold_serving: Serving) -> None:
