@@ -384,6 +384,7 @@ def _control_plane(
         callbacks=callbacks,
         hosting=endpoints.hosting,
         components=endpoints.components,
+        observation=endpoints.observation,
         faults=sites.faults,
         preflight=lambda definition, values: preflight(
             definition, values, sites.images, sites.isolation, sites.handlers

@@ -13,6 +13,7 @@ from mlops_sm.definition.document import Definition, Json, Scalar
 from mlops_sm.emulator.callbacks import Callbacks
 from mlops_sm.emulator.endpoints.components import Components
 from mlops_sm.emulator.endpoints.hosting import Hosting
+from mlops_sm.emulator.endpoints.observation import Observation
 from mlops_sm.emulator.errors import AwsError, invalid
 from mlops_sm.emulator.faults import Faults
 from mlops_sm.emulator.jobs import Jobs
@@ -37,6 +38,7 @@ class Service:
         callbacks: Callback steps that wait for an answer.
         hosting: Runs endpoints.
         components: Runs inference components.
+        observation: Takes metrics for CloudWatch.
         faults: What tests have planted.
         preflight: What of a definition this machine refuses or ignores.
         clock: The time, timezone-aware.
@@ -50,6 +52,7 @@ class Service:
     callbacks: Callbacks
     hosting: Hosting
     components: Components
+    observation: Observation
     faults: Faults
     preflight: Callable[[Definition, Mapping[str, Scalar]], list[Problem]]
     clock: Callable[[], datetime]

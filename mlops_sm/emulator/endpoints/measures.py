@@ -1,4 +1,4 @@
-"""CloudWatch's metrics of endpoints: gathered in memory, sent together.
+"""CloudWatch's metrics of endpoints and of training jobs: gathered in memory, sent together.
 
 Source: "Amazon SageMaker AI metrics in Amazon CloudWatch", endpoint invocation metrics: names, units, and that every
 request sends a 1 or a 0 for errors.
@@ -30,6 +30,7 @@ Dimensions = tuple[tuple[str, str], ...]
 
 class _Metric(NamedTuple):
     scope: Scope
+    namespace: str
     name: str
     unit: str
     dimensions: Dimensions
@@ -83,7 +84,14 @@ class Measures:
         with self._lock:
             return time.monotonic() - self._first if self._since is not None else 0.0
 
-    def add(self, scope: Scope, dimensions: Iterable[Dimensions], values: Iterable[tuple[str, str, float]]) -> None:
+    def add(
+        self,
+        scope: Scope,
+        dimensions: Iterable[Dimensions],
+        values: Iterable[tuple[str, str, float]],
+        *,
+        namespace: str = NAMESPACE,
+    ) -> None:
         """Keep values for every set of dimensions until they are sent."""
         given = list(values)
         with self._lock:
@@ -91,7 +99,7 @@ class Measures:
                 self._since, self._first = self._clock(), time.monotonic()
             for each in dimensions:
                 for name, unit, value in given:
-                    self._waiting.setdefault(_Metric(scope, name, unit, each), Counter())[value] += 1
+                    self._waiting.setdefault(_Metric(scope, namespace, name, unit, each), Counter())[value] += 1
 
     def send(self) -> None:
         """Send what was gathered."""
@@ -101,13 +109,14 @@ class Measures:
         if since is None:
             return
         moment = since.astimezone(UTC).replace(microsecond=0)
-        by_scope: dict[Scope, list[Mapping[str, Any]]] = {}
+        by_namespace: dict[tuple[Scope, str], list[Mapping[str, Any]]] = {}
         for metric, counts in waiting.items():
-            by_scope.setdefault(metric.scope, []).extend(_datum(metric, moment, *pair) for pair in counts.items())
-        for scope, data in by_scope.items():
+            data = by_namespace.setdefault((metric.scope, metric.namespace), [])
+            data.extend(_datum(metric, moment, *pair) for pair in counts.items())
+        for (scope, namespace), data in by_namespace.items():
             client = self._client(scope, _SERVICE)
             for start in range(0, len(data), _DATA):
-                client.put_metric_data(Namespace=NAMESPACE, MetricData=data[start : start + _DATA])
+                client.put_metric_data(Namespace=namespace, MetricData=data[start : start + _DATA])
 
 
 def _datum(metric: _Metric, moment: datetime, value: float, count: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is kept of requests to endpoints: metrics and captured data, written down a moment later and all together."""
+"""What is kept of requests to endpoints and of training jobs: metrics and captured data, written a moment later."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Observation:
-    """Metrics and captured data of an account's endpoints. Safe to use from several threads.
+    """Metrics and captured data of an account's endpoints and training jobs. Safe to use from several threads.
 
     Attributes:
         measures: The metrics.
@@ -38,12 +38,13 @@ class Observation:
         self._writing = threading.RLock()
         self._inside = False
         self._timer: threading.Timer | None = None
+        self._closed = False
 
     def noted(self) -> None:
         """Something was observed."""
         if self._timer is None:
             with self._lock:
-                if self._timer is None:
+                if not self._closed and self._timer is None:
                     self._timer = threading.Timer(_PAUSE, self._look)
                     self._timer.daemon = True
                     self._timer.start()
@@ -55,6 +56,12 @@ class Observation:
         if timer is not None:
             timer.cancel()
         self._write(self.captures.write, self.measures.send)
+
+    def close(self) -> None:
+        """Write down what was observed until now, and nothing more: jobs that run to their end note metrics still."""
+        with self._lock:
+            self._closed = True
+        self.write()
 
     def _look(self) -> None:
         with self._lock:
@@ -87,4 +94,4 @@ class Observation:
         try:
             write()
         except Exception:
-            _log.exception("what was observed of endpoints could not be written down")
+            _log.exception("what was observed could not be written down")

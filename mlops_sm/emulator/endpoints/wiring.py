@@ -28,7 +28,7 @@ class EndpointWork:
         hosting: Runs them.
         components: Runs inference components.
         requests: Answers SageMaker Runtime's requests.
-        observation: What is kept of requests.
+        observation: What is kept of requests, and of training jobs.
 
     Args:
         store: Where the records are.
@@ -87,4 +87,4 @@ class EndpointWork:
             self._shadows.close()
             self.hosting.close()
             self.components.close()
-            self.observation.write()
+            self.observation.close()

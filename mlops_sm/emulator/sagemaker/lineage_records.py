@@ -8,7 +8,6 @@ the SDK finds a job's execution by its tag ``sagemaker:pipeline-execution-arn``.
 from __future__ import annotations
 
 import logging
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
@@ -186,8 +185,7 @@ class LineageRecorder:
             self._link(made.arn, self._artifact(job, uri, kind), "Produced", job)
         series = job.body.get("MetricSeries") or []
         for name, time, value in series:
-            if math.isfinite(value):
-                self._metrics.put(made.arn, name, job.arn, [Point(None, time, value)])
+            self._metrics.put(made.arn, name, job.arn, [Point(None, time, value)])
         if series:
             self._store.save(job.with_body({"MetricSeries": None}, modified=job.modified))
 

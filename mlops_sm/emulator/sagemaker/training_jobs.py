@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from mlops_sm.definition.document import Json
@@ -17,10 +18,11 @@ from mlops_sm.emulator.sagemaker.jobs import MAX_RUNTIME, check_active, check_jo
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 from mlops_sm.local.built_in import is_xgboost, metric_definitions
-from mlops_sm.local.jobs import JobOutcome, run_training
+from mlops_sm.local.jobs import JobOutcome, Metric, run_training
 from mlops_sm.local.jobs.layout import instance_count
 
 _TERMINAL: Final = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"})
+_NAMESPACE: Final = "/aws/sagemaker/TrainingJobs"
 _TRANSITIONS: Final = "SecondaryStatusTransitions"
 _ON_INSTANCES: Final = frozenset({"Downloading", "Training", "Uploading", "Stopping"})
 """The secondary statuses of a job that has instances."""
@@ -46,7 +48,7 @@ def create_training_job(call: Call) -> dict[str, Json]:
     check_training(call)
     call = with_metrics(call)
     entity = new_training_job(call)
-    start_job(call, entity, FAMILY)
+    start_job(call, entity, replace(FAMILY, run=partial(run_training, on_metric=partial(publish, call))))
     return {"TrainingJobArn": entity.arn}
 
 
@@ -76,6 +78,20 @@ def new_training_job(call: Call, parent: str = "", **members: Json) -> Entity:
     body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": MAX_RUNTIME})
     entity = Entity.new(call.scope, Kind.TRAINING_JOB, name, now, parent=parent, status=IN_PROGRESS, body=body)
     return _enter(entity, "Starting", "Starting the training job", now)
+
+
+def publish(call: Call, metric: Metric) -> None:
+    """Tell CloudWatch of a metric of a training job, as soon as its line is in the log.
+
+    Namespace and dimension are those that the SDK's ``TrainingJobAnalytics`` reads.
+
+    Args:
+        call: Its CreateTrainingJob request.
+        metric: What was found.
+    """
+    observation, job = call.service.observation, (("TrainingJobName", call.request["TrainingJobName"]),)
+    observation.measures.add(call.scope, [job], [(metric.name, "None", metric.value)], namespace=_NAMESPACE)
+    observation.noted()
 
 
 def with_metrics(call: Call) -> Call:

@@ -165,7 +165,7 @@ class TuningRun:
         child = training_jobs.new_training_job(call, self._name, **members)
         family = replace(
             training_jobs.FAMILY,
-            run=partial(run_training, on_metric=partial(self._measured, trial.number, definition.metric)),
+            run=partial(run_training, on_metric=partial(self._measured, call, trial.number, definition.metric)),
             finish=lambda entity, outcome, now: with_objective(
                 training_jobs.FAMILY.finish(entity, outcome, now), definition, outcome, now
             ),
@@ -241,6 +241,7 @@ class TuningRun:
 
     # ------------------------------------------------------------------ a training job's thread
 
-    def _measured(self, number: int, metric: str, found: Metric) -> None:
+    def _measured(self, call: Call, number: int, metric: str, found: Metric) -> None:
+        training_jobs.publish(call, found)
         if found.name == metric:
             self._events.put(_Value(number, found.value))

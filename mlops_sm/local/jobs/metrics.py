@@ -14,6 +14,8 @@ from mlops_sm.local.jobs.outcome import Metric
 
 _MAX_LINE: Final = 64 * 1024
 """Bytes; a longer line is read in pieces, so that a binary log cannot fill the memory."""
+_GREATEST: Final = 2.0**360
+"""What a metric's value is at most, and its negative at least (API reference, MetricDatum)."""
 
 
 class FoundMetrics:
@@ -93,7 +95,12 @@ class MetricScanner:
 
 
 def _number(match: re.Match[str]) -> float | None:
+    """The value of a match; None when it is no number, or one that CloudWatch does not take.
+
+    "Special values (for example, NaN, +Infinity, -Infinity) are not supported" (API reference, MetricDatum).
+    """
     try:
-        return float(match[1] if match.re.groups else match[0])
+        value = float(match[1] if match.re.groups else match[0])
     except (TypeError, ValueError):
         return None
+    return value if abs(value) <= _GREATEST else None

@@ -226,6 +226,7 @@ class Plane:
             callbacks=cast("Any", quiet),
             hosting=cast("Any", quiet),
             components=cast("Any", quiet),
+            observation=cast("Any", quiet),
             faults=Faults(),
             preflight=lambda _definition, _values: [],
             clock=lambda: start + timedelta(seconds=next(moments)),

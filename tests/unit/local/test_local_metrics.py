@@ -32,6 +32,7 @@ def scan(*chunks: bytes, definitions: list[dict[str, str]] = DEFINITIONS) -> lis
         (b"loss=0.5", [("loss", 0.5)]),
         (b"loss=1e-3\r\n", [("loss", 0.001)]),
         (b"loss=..\nloss=3\n", [("loss", 3.0)]),
+        (b"loss=1e400 loss=1e109 loss=-1e400\n", []),
         (b"\xff\xfeloss=4\x00\n", [("loss", 4.0)]),
         (b"lo\nss=5\n", []),
         (b"", []),
