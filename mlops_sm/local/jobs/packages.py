@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mlops_sm.definition.document import Json
 from mlops_sm.local import interpreter
 from mlops_sm.local.images import Image
 from mlops_sm.local.interpreter import Interpreter, InterpreterError
@@ -37,7 +38,7 @@ _PYTHON: Final = "python"
 _INSTALLED: Final = f"{SCRATCH}/installed"
 _NESTED: Final = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)")
 _OPTION: Final = re.compile(r"^\s*--?[a-z]")
-_NOT_OPTIONS: Final = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable")
+_NOT_OPTIONS: Final = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable", "--hash")
 _ERROR: Final = re.compile(r"^\s*ERROR: (.+)$", re.MULTILINE)
 _BLAMED: Final = re.compile(r"(?:No matching distribution found for|satisfies the requirement) ([^(\n]+)")
 _WORDS: Final = 500
@@ -184,7 +185,7 @@ class _Kept:
     def _fill(self, target: Path, scratch: Path, log: Path) -> None:
         report, pinned = scratch / "report.json", scratch / "pinned.txt"
         self._pip("--dry-run", "--quiet", "--report", str(report), "-r", str(self.requirements), log=log)
-        wanted = [_pin(item) for item in json.loads(report.read_text())["install"]]
+        wanted = _pinned(json.loads(report.read_text())["install"])
         if not wanted:
             return
         # What the files say of indexes and folders of wheels holds for what was chosen from them, too.
@@ -232,7 +233,16 @@ class _Kept:
         )
 
 
-def _pin(item: Mapping[str, Mapping[str, str]]) -> str:
+def _pinned(items: Sequence[Mapping[str, Json]]) -> list[str]:
+    """What pip chose, as lines of a requirements file: the very archives, if it has the digests of all of them."""
+    digests = [(item["download_info"].get("archive_info") or {}).get("hashes", {}).get("sha256") for item in items]
+    lines = [_pin(item) for item in items]
+    if not all(digests):
+        return lines
+    return [f"{line} --hash=sha256:{digest}" for line, digest in zip(lines, digests, strict=True)]
+
+
+def _pin(item: Mapping[str, Json]) -> str:
     name = item["metadata"]["name"]
     if item.get("is_direct"):
         return f"{name} @ {item['download_info']['url']}"

@@ -239,8 +239,7 @@ def libsvm_rows(content: bytes) -> tuple[list[str], Any]:
 
 def _of_libsvm(name: str, content: bytes) -> Table:
     """Each line ``label[:weight] [qid:group] index:value ...``."""
-    weights: list[float] | None = []
-    lines = []
+    weights, lines = [], []
     for line in content.decode(errors="replace").splitlines():
         head, _, rest = line.strip().partition(" ")
         label, colon, weight = head.partition(":")
@@ -248,7 +247,8 @@ def _of_libsvm(name: str, content: bytes) -> Table:
             continue
         try:
             float(label)
-            weights = [*weights, float(weight)] if colon and weights is not None else None
+            if colon:
+                weights.append(float(weight))
         except ValueError:
             raise UserError(
                 f"First line '{line[:_SHOWN]}...' of file '{name}' is not 'LIBSVM' format. Please ensure the file is "
@@ -260,6 +260,6 @@ def _of_libsvm(name: str, content: bytes) -> Table:
     return Table(
         features,
         np.asarray([float(label) for label in labels], dtype=np.float32),
-        np.asarray(weights, dtype=np.float32) if weights else None,
+        np.asarray(weights, dtype=np.float32) if lines and len(weights) == len(lines) else None,
         np.asarray([int(group) for group in groups]) if heads and all(groups) else None,
     )

@@ -122,6 +122,16 @@ def test_options_and_other_files_of_the_requirements_hold(
     assert "1.5 /opt" in bench.log()
 
 
+@pytest.mark.parametrize("options", ["", "--require-hashes\n"])
+def test_hashes_of_the_requirements_hold(bench: Any, wheels: Path, options: str) -> None:
+    digest = hashlib.sha256(next(wheels.iterdir()).read_bytes()).hexdigest()
+    files = {"train.py": USE, "requirements.txt": f"{options}of-a-test==1.0 \\\n    --hash=sha256:{digest}\n"}
+    assert bench.train(files, name="same").status is JobStatus.COMPLETED, bench.log()
+    files["requirements.txt"] = files["requirements.txt"].replace(digest, "0" * 64)
+    reason = bench.train(files, name="another").failure_reason
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in reason
+
+
 @pytest.mark.usefixtures("wheels")
 def test_a_package_that_cannot_be_had_fails_the_job_with_its_name(bench: Any) -> None:
     outcome = bench.train({"train.py": "print('ran')", "requirements.txt": "of-a-test\nno-such-package==1.0\n"})
