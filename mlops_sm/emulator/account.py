@@ -406,7 +406,7 @@ def _control_plane(
 
     def end_work() -> None:
         # First: alarms are still there for what was observed of requests.
-        endpoints.close()
+        endpoints.close(watched=timing.has_alarms)
         timing.close()
         work.close()
         executions.stop_all()

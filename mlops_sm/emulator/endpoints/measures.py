@@ -6,12 +6,14 @@ request sends a 1 or a 0 for errors.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mlops_sm.emulator.store import Scope
@@ -34,6 +36,15 @@ class _Metric(NamedTuple):
     name: str
     unit: str
     dimensions: Dimensions
+
+
+class _Value(NamedTuple):
+    """How often a value was seen, in the second of an epoch."""
+
+    moment: int
+    metric: _Metric
+    value: float
+    times: int
 
 
 class Measured(NamedTuple):
@@ -68,11 +79,13 @@ class Measures:
     Args:
         client: A client of CloudWatch that acts for a scope.
         clock: The account's time.
+        kept: A file for what nobody has asked for.
     """
 
-    def __init__(self, client: Callable[[Scope, str], Any], clock: Callable[[], datetime]) -> None:
+    def __init__(self, client: Callable[[Scope, str], Any], clock: Callable[[], datetime], kept: Path) -> None:
         self._client = client
         self._clock = clock
+        self._kept = kept
         self._lock = threading.Lock()
         self._waiting: dict[_Metric, Counter[float]] = {}
         self._since: datetime | None = None
@@ -102,21 +115,44 @@ class Measures:
                     self._waiting.setdefault(_Metric(scope, namespace, name, unit, each), Counter())[value] += 1
 
     def send(self) -> None:
-        """Send what was gathered."""
+        """Send what was gathered, and what was kept of it before."""
+        data: dict[tuple[Scope, str], list[Mapping[str, Any]]] = {}
+        for moment, metric, value, times in [*self._taken_out(), *self._taken()]:
+            datum = _datum(metric, datetime.fromtimestamp(moment, UTC), value, times)
+            data.setdefault((metric.scope, metric.namespace), []).append(datum)
+        for (scope, namespace), each in data.items():
+            client = self._client(scope, _SERVICE)
+            for start in range(0, len(each), _DATA):
+                client.put_metric_data(Namespace=namespace, MetricData=each[start : start + _DATA])
+
+    def keep(self) -> None:
+        """Put what was gathered aside, until the next `send`: to start CloudWatch takes longer than many a job."""
+        lines = [json.dumps(value) for value in self._taken()]
+        if lines:
+            self._kept.parent.mkdir(parents=True, exist_ok=True)
+            with self._kept.open("a", encoding="utf-8") as file:
+                file.write("\n".join([*lines, ""]))
+
+    def _taken(self) -> list[_Value]:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             since, self._since = self._since, None
-        if since is None:
-            return
-        moment = since.astimezone(UTC).replace(microsecond=0)
-        by_namespace: dict[tuple[Scope, str], list[Mapping[str, Any]]] = {}
-        for metric, counts in waiting.items():
-            data = by_namespace.setdefault((metric.scope, metric.namespace), [])
-            data.extend(_datum(metric, moment, *pair) for pair in counts.items())
-        for (scope, namespace), data in by_namespace.items():
-            client = self._client(scope, _SERVICE)
-            for start in range(0, len(data), _DATA):
-                client.put_metric_data(Namespace=namespace, MetricData=data[start : start + _DATA])
+        moment = 0 if since is None else int(since.timestamp())
+        return [_Value(moment, metric, *pair) for metric, counts in waiting.items() for pair in counts.items()]
+
+    def _taken_out(self) -> list[_Value]:
+        if not self._kept.exists():
+            return []
+        lines = self._kept.read_text(encoding="utf-8").splitlines(keepends=True)
+        self._kept.unlink()
+        # The last one is not whole if its writer was killed.
+        return [_read(line) for line in lines if line.endswith("\n")]
+
+
+def _read(line: str) -> _Value:
+    moment, (scope, namespace, name, unit, dimensions), value, count = json.loads(line)
+    named = tuple((key, dimension) for key, dimension in dimensions)
+    return _Value(moment, _Metric(Scope(*scope), namespace, name, unit, named), value, count)
 
 
 def _datum(metric: _Metric, moment: datetime, value: float, count: int) -> dict[str, Any]:

@@ -51,17 +51,25 @@ class Observation:
 
     def write(self) -> None:
         """Write down what was observed until now."""
+        self._stop_waiting()
+        self._write(self.captures.write, self.measures.send)
+
+    def close(self, *, watched: bool) -> None:
+        """Write down what was observed until now, and nothing more: jobs that run to their end note metrics still.
+
+        Args:
+            watched: Whether anybody looks at metrics; if not, they are kept for who does later.
+        """
+        with self._lock:
+            self._closed = True
+        self._stop_waiting()
+        self._write(self.captures.write, self.measures.send if watched else self.measures.keep)
+
+    def _stop_waiting(self) -> None:
         with self._lock:
             timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-        self._write(self.captures.write, self.measures.send)
-
-    def close(self) -> None:
-        """Write down what was observed until now, and nothing more: jobs that run to their end note metrics still."""
-        with self._lock:
-            self._closed = True
-        self.write()
 
     def _look(self) -> None:
         with self._lock:

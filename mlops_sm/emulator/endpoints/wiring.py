@@ -47,7 +47,7 @@ class EndpointWork:
         close_abandoned(store, sites.clock().timestamp())
         clients = Clients()
         self.observation = Observation(
-            Measures(clients, sites.clock),
+            Measures(clients, sites.clock, sites.state / "endpoints" / ".measured"),
             Captures(lambda scope: sites.site(scope).store, sites.state / "endpoints" / ".captured", sites.clock),
         )
         self._background = Background(sites.clock)
@@ -78,8 +78,12 @@ class EndpointWork:
         self._background.moments.settle(patience)
         self.observation.write()
 
-    def close(self) -> None:
-        """End every endpoint and write down what was observed; a second call does nothing."""
+    def close(self, *, watched: bool) -> None:
+        """End every endpoint and write down what was observed; a second call does nothing.
+
+        Args:
+            watched: Whether anybody looks at metrics.
+        """
         if not self._closed:
             self._closed = True
             self._background.close()
@@ -87,4 +91,4 @@ class EndpointWork:
             self._shadows.close()
             self.hosting.close()
             self.components.close()
-            self.observation.close()
+            self.observation.close(watched=watched)

@@ -64,6 +64,11 @@ class TimeWork:
 
         return check(arrival)
 
+    @property
+    def has_alarms(self) -> bool:
+        """Whether there was an alarm, or anybody asked for metrics."""
+        return self._alarms is not None
+
     def begin(self) -> None:
         """Do from now on what becomes due."""
         if self._database.query("SELECT 1 FROM schedules LIMIT 1"):

@@ -62,6 +62,19 @@ print("loss=", "nan" if "-001-" in os.environ["TRAINING_JOB_NAME"] else "0.5", s
     assert found["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.5
 
 
+def test_metrics_outlive_an_account_that_nobody_has_asked_for_them(account: Any, open_account: Any) -> None:
+    account.sagemaker.create_training_job(**account.training_request("one", "print('loss=3', 'loss=3', 'loss=1')"))
+    account.training_end("one")
+    for _ in range(2):
+        account = open_account()
+    account.sagemaker.create_training_job(**account.training_request("two", "print('loss=2')"))
+    found = {name: _statistics(account, account.training_end(name)) for name in ("one", "two")}
+    assert [(point["SampleCount"], point["Average"]) for point in found["one"]] == [(3.0, 7 / 3)]
+    assert [(point["SampleCount"], point["Average"]) for point in found["two"]] == [(1.0, 2.0)]
+    account = open_account()
+    assert _statistics(account, account.training_end("one"))[0]["SampleCount"] == 3.0
+
+
 def test_an_alarm_hears_of_a_metric_while_the_job_runs(account: Any) -> None:
     script = "import signal\nprint('loss=9.0', flush=True)\nsignal.pause()"
     account.client("cloudwatch").put_metric_alarm(
