@@ -76,8 +76,11 @@ def judge(policy: Policy, candidate: Evidence, current: Evidence | None = None) 
 
 
 def numbers_of(report: Json) -> dict[str, float]:
-    """Metrics by name: ``{"..._metrics": {"auc": {"value": 0.8}}}`` gives ``auc``; other numbers keep their path."""
-    return dict(_numbers(report, ()))
+    """Metrics by name: ``{"..._metrics": {"auc": {"value": 0.8}}}`` gives ``auc``; other numbers keep their path.
+
+    NaN and the infinities, which Python writes into JSON, are no measured values.
+    """
+    return {name: value for name, value in _numbers(report, ()) if math.isfinite(value)}
 
 
 def bias_of(report: Json) -> dict[str, float]:
@@ -96,7 +99,7 @@ def bias_of(report: Json) -> dict[str, float]:
                     name, value = _member(metric, "name"), _member(metric, "value")
                     if isinstance(name, str) and _is_number(value):
                         found[f"{name} of {facet}={_member(group, 'value_or_threshold')}"] = float(value)
-    return found
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _reasons(policy: Policy, candidate: Evidence, current: Evidence | None) -> Iterator[Reason]:
@@ -104,7 +107,9 @@ def _reasons(policy: Policy, candidate: Evidence, current: Evidence | None) -> I
     for name, rule in policy.metrics.items():
         value = measured.get(name)
         if value is None or not math.isfinite(value):
-            known = f"it has {', '.join(list(measured)[:8])}" if measured else "it has no report that can be read"
+            known = f"its report has {', '.join(list(measured)[:8]) or 'no numbers'}"
+            if candidate.metrics is None:
+                known = "it has no report that can be read"
             yield Reason(f"metric {name}", False, f"{name} is required and was not measured: {known}")
             continue
         yield _bounded(f"metric {name}", name, value, rule)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,8 +58,8 @@ class Package:
 
     @property
     def name(self) -> str:
-        """``GROUP/VERSION``, which commands take as a reference."""
-        return f"{self.group}/{self.version}"
+        """``GROUP/VERSION``, which commands take as a reference; the ARN of one that is in no group."""
+        return f"{self.group}/{self.version}" if self.group else self.arn
 
 
 def list_packages(
@@ -118,7 +118,7 @@ def read_package(clients: Clients, described: Response) -> Package:
         model_data=tuple(c["ModelDataUrl"] for c in containers if "ModelDataUrl" in c),
         images=tuple(c["Image"] for c in containers if "Image" in c),
         metrics_uri=statistics,
-        metrics=_metrics(clients, statistics) if statistics else None,
+        metrics=_report(clients, statistics, numbers_of) if statistics else None,
         bias=_bias(clients, reports.get("Bias", {})),
         properties=described.get("CustomerMetadataProperties", {}),
         approval_description=described.get("ApprovalDescription", ""),
@@ -128,6 +128,8 @@ def read_package(clients: Clients, described: Response) -> Package:
 
 def package_in_use(clients: Clients, package: Package) -> Package | None:
     """The version that another one of its group would take the place of: the newest approved one, None without any."""
+    if not package.group:
+        return None
     request = {"ModelPackageGroupName": package.group, "ModelApprovalStatus": "Approved"}
     others = [s for s in _pages(clients, request, None) if s["ModelPackageArn"] != package.arn]
     return show_package(clients, max(others, key=_age)["ModelPackageArn"]) if others else None
@@ -138,23 +140,18 @@ def evidence(package: Package) -> Evidence:
     return Evidence(name=package.name, metrics=package.metrics, bias=package.bias)
 
 
-def _metrics(clients: Clients, uri: str) -> Mapping[str, float] | None:
-    report = _report(clients, uri)
-    return None if report is None else numbers_of(report)
-
-
 def _bias(clients: Clients, sources: Mapping[str, Any]) -> Mapping[str, float] | None:
-    reports = [_report(clients, source["S3Uri"]) for source in sources.values() if "S3Uri" in source]
-    read = [bias_of(report) for report in reports if report is not None]
+    reports = [_report(clients, source["S3Uri"], bias_of) for source in sources.values() if "S3Uri" in source]
+    read = [report for report in reports if report is not None]
     return {name: value for found in read for name, value in found.items()} if read else None
 
 
-def _report(clients: Clients, uri: str) -> Json | None:
-    """A report out of S3. One that cannot be read takes nothing from the package: None."""
+def _report(clients: Clients, uri: str, numbers: Callable[[Json], dict[str, float]]) -> dict[str, float] | None:
+    """The numbers of a report in S3. One that cannot be read takes nothing from the package: None."""
     try:
         bucket, key = naming.parse_s3_uri(uri)
-        return json.loads(clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    except (AwsError, ValueError):
+        return numbers(json.loads(clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read()))
+    except (AwsError, ValueError, OverflowError, RecursionError):
         return None
 
 

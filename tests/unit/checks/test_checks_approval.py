@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -119,3 +120,13 @@ def test_a_better_version_is_never_refused_where_a_worse_one_passes(low: float, 
     in_use = version("old", auc=0.5)
     if judge(asked, version(auc=low), in_use).passed:
         assert judge(asked, version(auc=high), in_use).passed
+
+
+def test_what_is_no_finite_number_was_not_measured() -> None:
+    report = json.loads('{"binary_classification_metrics": {"auc": {"value": NaN}, "loss": {"value": Infinity}}}')
+    assert numbers_of(report) == {}
+    [reason] = judge(policy(metrics={"auc": {}}), Evidence(name="new", metrics=numbers_of(report))).reasons
+    assert reason.text == "auc is required and was not measured: its report has no numbers"
+    metrics = [{"name": "DPL", "value": math.nan}]
+    facets = {"age": [{"value_or_threshold": "40", "metrics": metrics}]}
+    assert bias_of({"post_training_bias_metrics": {"facets": facets}}) == {}

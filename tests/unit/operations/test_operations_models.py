@@ -67,6 +67,22 @@ def test_list_of_a_group_and_of_everything(aws: FakeAws) -> None:
     ]
 
 
+@pytest.mark.parametrize("content", ['{"auc": ' * 5000 + "1" + "}" * 5000, '{"auc": 1' + "0" * 400 + "}", "\xff"])
+def test_a_report_that_cannot_be_read_hides_no_version(aws: FakeAws, content: str) -> None:
+    aws.objects["reports", "bad.json"] = content.encode("latin-1")
+    bias = {"Report": {"ContentType": "application/json", "S3Uri": "s3://reports/bad.json"}}
+    bad = described("s3://reports/bad.json")
+    aws.add_package("third", **bad | {"ModelMetrics": {**bad["ModelMetrics"], "Bias": bias}})
+    [package] = models.list_packages(Clients(aws.client), group="third")
+    assert package.metrics is None
+
+
+def test_a_version_in_no_group_is_named_by_its_arn_and_takes_nobody_s_place(aws: FakeAws) -> None:
+    found = models.read_package(Clients(aws.client), {"ModelPackageArn": "arn:aws:sagemaker:x:1:model-package/alone"})
+    assert found.name == "arn:aws:sagemaker:x:1:model-package/alone"
+    assert models.package_in_use(Clients(aws.client), found) is None
+
+
 def test_many_versions_are_read_in_pages() -> None:
     aws = FakeAws()
     for _ in range(150):
