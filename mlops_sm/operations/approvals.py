@@ -20,6 +20,8 @@ REJECTED: Final = "Rejected"
 PENDING: Final = "PendingManualApproval"
 AUTHOR: Final = "author"
 """The property in which a version's author can be written down where the service does not tell."""
+PROMOTED_AUTHOR: Final = "promoted.author."
+"""How the properties begin in which a copy names the authors of what it was made of."""
 EXECUTION: Final = "pipeline_execution_arn"
 """The property in which `builders.register_model` writes down the execution."""
 _PREFIX: Final = "approval."
@@ -190,12 +192,16 @@ def started_by(clients: Clients) -> str:
 def authors_of(clients: Clients, package: Package, described: Response) -> set[str]:
     """Who made a version: who called the service, who started the execution it comes from, and whom it names.
 
+    Who made what a copy was made of has made the copy as well.
+
     A pipeline registers in the name of its role, which is nobody: what counts is who started it. The service tells so
     only of executions that Studio started (API reference, IamIdentity), so that our commands write it down.
     """
     found = {str(package.properties.get(AUTHOR, "")), _identity(described.get("CreatedBy"))}
-    execution = package.properties.get(EXECUTION)
-    if execution is not None:
+    found |= {value for name, value in package.properties.items() if name.startswith(PROMOTED_AUTHOR)}
+    execution = package.properties.get(EXECUTION, "")
+    # That of a copy may be another account's or region's, which cannot be asked.
+    if execution.split(":")[:5] == package.arn.split(":")[:5]:
         try:
             started = clients.sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
         except AwsError as error:

@@ -13,8 +13,16 @@ from typing import IO, Any, Final
 
 from mlops_sm import naming
 from mlops_sm.errors import Problem, RefusedError
-from mlops_sm.operations.approvals import APPROVED, MAX_PROPERTIES, PENDING, moment, plain
-from mlops_sm.operations.clients import Clients
+from mlops_sm.operations.approvals import (
+    APPROVED,
+    MAX_PROPERTIES,
+    PENDING,
+    PROMOTED_AUTHOR,
+    authors_of,
+    moment,
+    plain,
+)
+from mlops_sm.operations.clients import Clients, Response
 from mlops_sm.operations.models import Package, list_packages, show_package
 from mlops_sm.operations.publish import encryption
 from mlops_sm.operations.refusals import AwsError
@@ -96,6 +104,7 @@ def promote_by_copy(
     """
     described = source.sagemaker.describe_model_package(ModelPackageName=arn)
     package = _approved(source, arn)
+    authors = authors_of(source, package, described)
     by = source.sts.get_caller_identity()["Arn"]
     copier = _Copier(source, target, environment, f"promoted/{package.group}/{origin}-{package.version}")
     request = {name: _moved(described[name], copier.moved) for name in _COPIED if name in described}
@@ -105,9 +114,12 @@ def promote_by_copy(
         FROM: plain(package.arn),
         "promoted.by": plain(by),
         "promoted.at": moment(now),
-        "promoted.why": plain(why),
         "promoted.sha256": _digest(copied),
+        # In the target's account the version is made by whoever promotes it, and the execution is not known.
+        **{f"{PROMOTED_AUTHOR}{number}": plain(author) for number, author in enumerate(sorted(authors), start=1)},
+        "promoted.why": plain(why),
     }
+    properties = {name: value for name, value in properties.items() if value}
     existing = _existing(target, package, properties)
     if existing is not None:
         return Promotion(package=existing, copied=copied, existing=True)
@@ -141,9 +153,14 @@ def promote_by_reference(source: Clients, target: Clients, arn: str, *, environm
         environment: The target's.
 
     Raises:
-        RefusedError: It is not approved (E148).
+        RefusedError: It is not approved (E148), or the target is in another region, where it cannot be used (E149).
     """
     package = _approved(source, arn)
+    region = package.arn.split(":")[3]
+    if region != environment.region:
+        what = f"it is in {region}, and a version can be used in its own region only; the environment is in another"
+        fix = "Promote it by copy: leave --by out."
+        raise RefusedError(Problem("E149", f"environment {environment.name}, {environment.region}", what, fix))
     group = source.sagemaker.describe_model_package_group(ModelPackageGroupName=package.group)["ModelPackageGroupArn"]
     try:
         found = source.sagemaker.get_model_package_group_policy(ModelPackageGroupName=package.group)
@@ -216,24 +233,28 @@ class _Copier:
         self._target = target
         self._environment = environment
         self._folder = folder
-        self.copies: dict[str, Copied] = {}
+        self.copies: dict[tuple[str, str], Copied] = {}
 
     def moved(self, uri: str) -> str:
         """Copy an object, or with a slash at the end all below it; where the copy is.
 
-        An object's place is named by its content, so that no promotion changes what an earlier one has copied.
+        A place is named by its content, so that no promotion changes what an earlier one has copied.
         """
         bucket, key = naming.parse_s3_uri(uri)
         if not uri.endswith("/"):
             return self._copy(uri, self._folder, key.rpartition("/")[2])
-        place = f"{self._folder}/{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
-        for each in _below(self._source, bucket, key):
-            self._copy(f"s3://{bucket}/{each}", place, each.removeprefix(key), addressed=False)
+        found = list(_below(self._source, bucket, key))
+        if not found:
+            raise RefusedError(_gone(uri))
+        content = "\n".join(f"{each['ETag']} {each['Key']}" for each in found)
+        place = f"{self._folder}/{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        for each in found:
+            self._copy(f"s3://{bucket}/{each['Key']}", place, each["Key"].removeprefix(key), addressed=False)
         return f"s3://{self._environment.model_bucket}/{place}/"
 
     def _copy(self, uri: str, folder: str, name: str, *, addressed: bool = True) -> str:
-        if uri in self.copies:
-            return self.copies[uri].target
+        if (uri, folder) in self.copies:
+            return self.copies[uri, folder].target
         to_bucket = self._environment.model_bucket
         with tempfile.TemporaryFile() as file:
             digest, size = _read(self._opened(uri), file)
@@ -252,7 +273,7 @@ class _Copier:
         if written != digest:
             what = f"the copy of {uri} holds something else: SHA-256 {written.hex()}, not {digest.hex()}"
             raise RefusedError(Problem("E148", place, what, "Somebody else writes there. Run the command again."))
-        self.copies[uri] = Copied(source=uri, target=place, sha256=digest.hex(), size=size)
+        self.copies[uri, folder] = Copied(source=uri, target=place, sha256=digest.hex(), size=size)
         return place
 
     def _opened(self, uri: str) -> IO[bytes]:
@@ -262,8 +283,7 @@ class _Copier:
         except AwsError as error:
             if not error.is_not_found:
                 raise
-            what = "it is not there, though the version refers to it"
-            raise RefusedError(Problem("E148", uri, what, "Put it back, or register the version anew.")) from error
+            raise RefusedError(_gone(uri)) from error
         return body
 
 
@@ -278,11 +298,16 @@ def _read(body: IO[bytes], file: IO[bytes] | None) -> tuple[bytes, int]:
     return digest.digest(), size
 
 
-def _below(clients: Clients, bucket: str, prefix: str) -> Iterator[str]:
+def _gone(uri: str) -> Problem:
+    what = "it is not there, though the version refers to it"
+    return Problem("E148", uri, what, "Put it back, or register the version anew.")
+
+
+def _below(clients: Clients, bucket: str, prefix: str) -> Iterator[Response]:
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
     while True:
         page = clients.s3.list_objects_v2(**request)
-        yield from (each["Key"] for each in page.get("Contents", []))
+        yield from page.get("Contents", [])
         if not page.get("IsTruncated"):
             return
         request["ContinuationToken"] = page["NextContinuationToken"]

@@ -14,8 +14,9 @@ import pytest
 from mlops_sm import naming
 from mlops_sm.emulator import LocalAccount
 from mlops_sm.errors import RefusedError
+from mlops_sm.operations.approvals import authors_of
 from mlops_sm.operations.clients import Clients
-from mlops_sm.operations.promotions import Promotion, promote_by_copy
+from mlops_sm.operations.promotions import Promotion, promote_by_copy, promote_by_reference
 from mlops_sm.project import Environment
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -126,6 +127,25 @@ def test_an_artifact_that_is_a_folder_is_copied_as_one(desk: Desk) -> None:
     assert desk.content(f"{folder}weights/1.bin") == b"tree/weights/1.bin"
 
 
+def test_a_folder_that_has_changed_takes_nothing_away_and_an_empty_one_is_refused(desk: Desk) -> None:
+    desk.s3.put_object(Bucket="models", Key="tree/weights.bin", Body=b"one")
+    data = {"S3Uri": "s3://models/tree/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    report = {"ContentType": "any", "S3Uri": "s3://models/tree/weights.bin"}
+    arn = desk.register(
+        {"Image": "image", "ModelDataSource": {"S3DataSource": data}},
+        ModelMetrics={"ModelQuality": {"Statistics": report}},
+    )
+    contents = []
+    for content in (b"one", b"two"):
+        desk.s3.put_object(Bucket="models", Key="tree/weights.bin", Body=content)
+        [container] = desk.described(desk.promote(arn))["InferenceSpecification"]["Containers"]
+        contents.append((container["ModelDataSource"]["S3DataSource"]["S3Uri"], content))
+    assert [desk.content(f"{folder}weights.bin") for folder, _ in contents] == [content for _, content in contents]
+    desk.s3.delete_object(Bucket="models", Key="tree/weights.bin")
+    with pytest.raises(RefusedError, match=r"E148.*it is not there"):
+        desk.promote(arn)
+
+
 def test_the_same_is_not_registered_twice_and_a_changed_artifact_takes_nothing_away(desk: Desk) -> None:
     desk.s3.put_object(Bucket="models", Key="model.tar.gz", Body=b"one")
     arn = desk.register({"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"})
@@ -187,6 +207,7 @@ def test_who_promoted_what_is_written_down(desk: Desk) -> None:
     assert set(properties) == {
         "commit",
         "promoted.from",
+        "promoted.author.1",
         "promoted.by",
         "promoted.at",
         "promoted.why",
@@ -194,3 +215,44 @@ def test_who_promoted_what_is_written_down(desk: Desk) -> None:
     }
     assert (properties["promoted.from"], properties["promoted.at"]) == (arn, "2026-11-24T00:00:00Z")
     assert json.dumps(properties["promoted.by"]).startswith('"arn:aws:')
+
+
+def test_who_made_the_original_has_made_the_copy(desk: Desk) -> None:
+    desk.s3.put_object(Bucket="models", Key="model.tar.gz", Body=b"one")
+    ada = "arn:aws:sts::222222222222:assumed-role/science/ada"
+    execution = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abcdefghijkl"
+    arn = desk.register(
+        {"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"},
+        CustomerMetadataProperties={"author": ada, "pipeline_execution_arn": execution},
+    )
+    package = desk.promote(arn).package
+    registered = desk.home.sts.get_caller_identity()["Arn"]
+
+    class Strict:
+        """The service tells nobody of another account's executions."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(desk.away.sagemaker, name)
+
+        def describe_pipeline_execution(self, **_: object) -> None:
+            raise AssertionError("another account's execution is asked for")
+
+    asked = Clients(lambda service: desk.away.sagemaker)
+    asked.sagemaker = Strict()  # type: ignore[misc, assignment] # a cached property
+    assert authors_of(asked, package, {}) == {ada, registered}
+
+
+def test_a_reason_of_signs_only_is_no_property(desk: Desk) -> None:
+    desk.s3.put_object(Bucket="models", Key="model.tar.gz", Body=b"one")
+    arn = desk.register({"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"})
+    done = promote_by_copy(desk.home, desk.away, arn, origin="dev", environment=PROD, why="!?", now=NOW)
+    assert "promoted.why" not in done.package.properties
+
+
+def test_a_permission_for_another_region_is_refused_and_nothing_is_written(desk: Desk) -> None:
+    desk.s3.put_object(Bucket="models", Key="model.tar.gz", Body=b"one")
+    arn = desk.register({"Image": "image", "ModelDataUrl": "s3://models/model.tar.gz"})
+    far = PROD.model_copy(update={"region": "eu-west-1"})
+    with pytest.raises(RefusedError, match=r"(?s)E149.*Promote it by copy"):
+        promote_by_reference(desk.home, desk.away, arn, environment=far)
+    assert "ModelLifeCycle" not in desk.home.sagemaker.describe_model_package(ModelPackageName=arn)
