@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,9 +11,9 @@ import click
 
 from mlops_sm.checks.approval import Verdict, judge
 from mlops_sm.cli import options
-from mlops_sm.cli.accounts import open_account
+from mlops_sm.cli.accounts import Account, open_account
 from mlops_sm.cli.outside import Outside
-from mlops_sm.cli.running import allow
+from mlops_sm.cli.running import allow, reach_options
 from mlops_sm.cli.ui import moment
 from mlops_sm.errors import InputError, Problem
 from mlops_sm.operations import approvals, comparison, models, promotions
@@ -86,9 +88,9 @@ def show(outside: Outside, model: str, environment: str, state: Path | None) -> 
     for name, value in facts:
         if value:
             outside.ui.result(f"{name.ljust(width)}  {value}")
-    if package.metrics:
+    measured = {**(package.metrics or {}), **(package.bias or {})}
+    if measured:
         outside.ui.result("")
-        measured = {**package.metrics, **(package.bias or {})}
         outside.ui.table(["metric", "value"], [[name, f"{value:g}"] for name, value in measured.items()])
     if package.properties:
         outside.ui.result("")
@@ -151,12 +153,14 @@ def compare(outside: Outside, first: str, second: str, environment: str, state: 
 @command.command("approve")
 @click.argument("model")
 @click.option("--why", required=True, metavar="TEXT", help="What speaks for it; it is written into the version.")
-@click.option("--override", default="", metavar="TEXT", help="Why it is approved although it misses the policy.")
+@click.option("--override", metavar="TEXT", help="Why it is approved although it misses the policy.")
 @options.environment
 @options.state
 @options.json
 @click.pass_obj
-def approve(outside: Outside, *, model: str, why: str, override: str, environment: str, state: Path | None) -> int:
+def approve(
+    outside: Outside, *, model: str, why: str, override: str | None, environment: str, state: Path | None
+) -> int:
     """Approve a model package version that fulfils the project's policy.
 
     Who, when, why and on what evidence is written into the version. A version that misses the policy is refused with
@@ -167,6 +171,8 @@ def approve(outside: Outside, *, model: str, why: str, override: str, environmen
     project = outside.project_or_standalone()
     chosen = project.environment(environment)
     _check_text(why, "--why")
+    if override is not None:
+        _check_text(override, "--override")
     with open_account(outside, project, chosen, state) as account:
         decision = approvals.approve(
             account.clients,
@@ -174,10 +180,14 @@ def approve(outside: Outside, *, model: str, why: str, override: str, environmen
             environment=chosen,
             policy=project.policy,
             why=why,
-            override=override,
+            override=override or "",
             now=outside.now(),
         )
     _show_decision(outside, decision)
+    if decision.refused:
+        words = ["mlops-sm", "models", "approve", model, "--why", why, "--override"]
+        all_the_same = f"{shlex.join(words)} TEXT{reach_options(environment, state)}"
+        outside.ui.say(f"\nnothing was changed; approve it all the same: {all_the_same}")
     return 1 if decision.refused else 0
 
 
@@ -243,10 +253,11 @@ def promote(
         fix = "Name the next one with --to, the one the version is in with --env."
         raise InputError(Problem("E149", f"--to {to}", "the version is in this environment already", fix))
     allow(target, yes=yes)
-    with (
-        open_account(outside, project, source, state) as origin,
-        open_account(outside, project, target, state) as account,
-    ):
+    with ExitStack() as accounts:
+        origin = accounts.enter_context(open_account(outside, project, source, state))
+        _check_reach(origin)
+        account = accounts.enter_context(open_account(outside, project, target, state))
+        _check_reach(account)
         arn = models.find_package(origin.clients, model, prefix=origin.prefix)
         if way == "copy":
             account.prepare()
@@ -282,17 +293,21 @@ def _check_text(text: str, option: str) -> None:
         raise InputError(Problem("E149", option, "it is empty", f'Say it in a sentence: {option} "...".'))
 
 
+def _check_reach(account: Account) -> None:
+    """Refuse the local account unless a server has it: opened here, it would answer in place of AWS, too."""
+    if not account.lasting:
+        what = "the local account is open in this command, so that no request of it could reach AWS"
+        fix = "Start a server in another terminal, mlops-sm local up, and run this again."
+        raise InputError(Problem("E149", f"environment {account.environment.name}", what, fix))
+
+
 def _show_decision(outside: Outside, decision: Decision) -> None:
     package, ui = decision.package, outside.ui
     _show_verdict(outside, decision.verdict)
-    if decision.refused:
-        ui.say(
-            f'\nnothing was changed; approve it all the same: mlops-sm models approve {package.name} --override "why"'
-        )
-    elif decision.status == approvals.PENDING:
+    if decision.status == approvals.PENDING:
         missing = decision.required - decision.approvals
         ui.result(f"{package.name}: {decision.approvals} of {decision.required} approvals; {missing} more needed")
-    else:
+    elif not decision.refused:
         ui.result(f"{package.name}: {decision.status} by {decision.by}")
     if decision.overridden:
         ui.result(f"policy overridden: {decision.overridden}")
@@ -302,6 +317,7 @@ def _show_decision(outside: Outside, decision: Decision) -> None:
 def _show_verdict(outside: Outside, verdict: Verdict) -> None:
     if not verdict.reasons:
         outside.ui.say("the project has no policy for models: [tool.mlops_sm.policy]")
+        return
     outside.ui.table(["policy", "demand"], [["met" if r.met else "MISSED", r.text] for r in verdict.reasons])
 
 

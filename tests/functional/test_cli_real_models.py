@@ -143,6 +143,8 @@ def test_a_version_that_misses_the_policy_is_refused_with_every_reason_unless_so
         ["MISSED", f"auc may be 0.01 worse than 0.84 of {GROUP}/1, which is in use, and is 0.7"],
         ["MISSED", "bias DPL of age=40 must be at least -0.1 and at most 0.1 and is -0.3"],
     ]
+    command = f"mlops-sm models approve {GROUP}/2 --why hm --override TEXT\n"
+    assert refused.stderr.endswith(f"nothing was changed; approve it all the same: {command}")
     assert shown(folder, 2)["approval"] == "PendingManualApproval"
     policy = shown(folder, 2)["policy"]
     assert (policy["passed"], [reason["text"] for reason in policy["reasons"]]) == (False, [text for _, text in told])
@@ -331,4 +333,25 @@ def test_bad_promotions(filled: Filled) -> None:
     assert "error[E149]" in same.stderr
     assert "error[E106]" in mlops(folder, "models", "promote", "latest", "--to", "prod", "--why", "x", code=2).stderr
     assert "error[E149]" in mlops(folder, "models", "approve", f"{GROUP}/1", "--why", " ", code=2).stderr
+    blank = ("models", "approve", f"{GROUP}/1", "--why", "x", "--override", " ")
+    assert "--override" in mlops(folder, *blank, code=2).stderr
     assert "error[E113]" in mlops(folder, "models", "approve", f"{GROUP}/9", "--why", "x", code=2).stderr
+
+
+def test_the_local_account_is_not_taken_for_the_account_of_aws(filled: Filled) -> None:
+    # The environment has even the local account's number, so that only the way there differs.
+    prod = '\n[tool.mlops_sm.environments.prod]\naccount = "123456789012"\nregion = "us-east-1"\n'
+    folder = filled({"auc": 0.8}, settings=POLICY + prod)
+    mlops(folder, "models", "approve", f"{GROUP}/1", "--why", "good")
+    refused = mlops(folder, "models", "promote", f"{GROUP}/1", "--to", "prod", "--why", "release", code=2)
+    assert "no request of it could reach AWS" in refused.stderr
+    assert "mlops-sm local up" in refused.stderr
+    assert shown(folder, 1)["stage"] == "local/Approved"
+
+
+def test_what_is_measured_of_bias_only_is_shown_and_no_policy_is_no_table(filled: Filled) -> None:
+    folder = filled({"auc": None}, settings='[tool.mlops_sm]\nname = "shop"\n')
+    assert "DPL of age=40  0.02" in mlops(folder, "models", "show", f"{GROUP}/1").stdout
+    done = mlops(folder, "models", "approve", f"{GROUP}/1", "--why", "good")
+    assert done.stdout.startswith(f"{GROUP}/1: Approved by ")
+    assert "the project has no policy for models" in done.stderr
