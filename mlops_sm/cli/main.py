@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "executions": ("executions", "List, show, stop and retry executions."),
     "logs": ("logs", "Show the log of a step's job."),
     "models": ("models", "List, compare, approve, reject and promote models."),
+    "endpoints": ("endpoints", "Deploy models behind endpoints, call them, take them back."),
     "local": ("local", "Serve the local account to other programs."),
     "demo": ("demo", "Run the lending life cycle on this machine."),
 }

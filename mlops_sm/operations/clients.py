@@ -115,6 +115,42 @@ class SageMakerClient(Protocol):
     def put_model_package_group_policy(self, **request: object) -> Response:
         """``PutModelPackageGroupPolicy``."""
 
+    def create_model(self, **request: object) -> Response:
+        """``CreateModel``."""
+
+    def describe_model(self, **request: object) -> Response:
+        """``DescribeModel``."""
+
+    def delete_model(self, **request: object) -> Response:
+        """``DeleteModel``."""
+
+    def create_endpoint_config(self, **request: object) -> Response:
+        """``CreateEndpointConfig``."""
+
+    def describe_endpoint_config(self, **request: object) -> Response:
+        """``DescribeEndpointConfig``."""
+
+    def list_endpoint_configs(self, **request: object) -> Response:
+        """``ListEndpointConfigs``."""
+
+    def delete_endpoint_config(self, **request: object) -> Response:
+        """``DeleteEndpointConfig``."""
+
+    def create_endpoint(self, **request: object) -> Response:
+        """``CreateEndpoint``."""
+
+    def update_endpoint(self, **request: object) -> Response:
+        """``UpdateEndpoint``."""
+
+    def describe_endpoint(self, **request: object) -> Response:
+        """``DescribeEndpoint``."""
+
+    def list_endpoints(self, **request: object) -> Response:
+        """``ListEndpoints``."""
+
+    def delete_endpoint(self, **request: object) -> Response:
+        """``DeleteEndpoint``."""
+
 
 class S3Client(Protocol):
     """S3, as far as it is used."""
@@ -142,6 +178,36 @@ class LogsClient(Protocol):
         """``GetLogEvents``."""
 
 
+class RuntimeClient(Protocol):
+    """SageMaker's endpoints as their callers see them, as far as they are used."""
+
+    def invoke_endpoint(self, **request: object) -> Response:
+        """``InvokeEndpoint``."""
+
+
+class CloudWatchClient(Protocol):
+    """CloudWatch's metrics, as far as they are used."""
+
+    def get_metric_data(self, **request: object) -> Response:
+        """``GetMetricData``."""
+
+
+class EventsClient(Protocol):
+    """EventBridge, as far as it is used."""
+
+    def put_rule(self, **request: object) -> Response:
+        """``PutRule``."""
+
+    def put_targets(self, **request: object) -> Response:
+        """``PutTargets``."""
+
+    def remove_targets(self, **request: object) -> Response:
+        """``RemoveTargets``."""
+
+    def delete_rule(self, **request: object) -> Response:
+        """``DeleteRule``."""
+
+
 class StsClient(Protocol):
     """STS, as far as it is used."""
 
@@ -153,7 +219,7 @@ class Clients:
     """The clients of one account and region; each is made when it is first used, and raises `AwsError`.
 
     Args:
-        make: Gives the client of a service: ``sagemaker``, ``s3``, ``logs``, ``sts``.
+        make: Gives the client of a service by boto3's name, for example ``sagemaker``.
     """
 
     def __init__(self, make: Callable[[str], Any]) -> None:
@@ -176,6 +242,24 @@ class Clients:
         """CloudWatch Logs."""
         client: LogsClient = self._make("logs")
         return translated(client, "logs")
+
+    @cached_property
+    def runtime(self) -> RuntimeClient:
+        """Endpoints as their callers see them."""
+        client: RuntimeClient = self._make("sagemaker-runtime")
+        return translated(client, "sagemaker-runtime")
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        """CloudWatch."""
+        client: CloudWatchClient = self._make("cloudwatch")
+        return translated(client, "cloudwatch")
+
+    @cached_property
+    def events(self) -> EventsClient:
+        """EventBridge."""
+        client: EventsClient = self._make("events")
+        return translated(client, "events")
 
     @cached_property
     def sts(self) -> StsClient:

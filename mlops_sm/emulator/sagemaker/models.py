@@ -13,6 +13,9 @@ from mlops_sm.emulator.sagemaker.tags import tag_new
 from mlops_sm.emulator.service import Call, Operation, find
 from mlops_sm.emulator.store import Entity, Kind
 
+PACKAGE: Final = "ModelPackageName"
+"""The member of a container that names the package it comes from."""
+
 
 def create_model(call: Call) -> dict[str, Json]:
     """Keep a model; nothing is loaded until something serves it."""
@@ -39,7 +42,7 @@ def create_model(call: Call) -> dict[str, Json]:
 
 def _check_container(call: Call, container: Mapping[str, Json]) -> None:
     """API reference, ContainerDefinition: an image, or a model package that is there."""
-    package = container.get("ModelPackageName")
+    package = container.get(PACKAGE)
     if package is None:
         if "Image" not in container:
             raise invalid("A container needs an Image or a ModelPackageName.")
@@ -99,7 +102,7 @@ def containers_of(call: Call, model: Entity) -> list[dict[str, Json]]:
 
 
 def _resolved(call: Call, container: dict[str, Json]) -> dict[str, Json]:
-    package = container.get("ModelPackageName")
+    package = container.get(PACKAGE)
     if package is None:
         return container
     found = package_of(call, package)
@@ -107,7 +110,7 @@ def _resolved(call: Call, container: dict[str, Json]) -> dict[str, Json]:
     if len(kept) != 1:
         raise invalid(f"ModelPackage {found.arn} has {len(kept)} containers: one is needed to serve it.")
     environment = {**(kept[0].get("Environment") or {}), **(container.get("Environment") or {})}
-    return {**kept[0], "Environment": environment}
+    return {**kept[0], "Environment": environment, PACKAGE: found.arn}
 
 
 def list_models(call: Call) -> dict[str, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -167,12 +168,32 @@ def update_model_package(call: Call) -> dict[str, Json]:
 
 
 def delete_model_package(call: Call) -> dict[str, Json]:
-    """Forget a package; its version's number is not given again."""
+    """Forget a package that nothing serves; its version's number is not given again."""
     with call.store.transaction():
         package = package_of(call, call.request["ModelPackageName"])
+        _refuse_served(call, package)
         call.store.delete(package)
         call.store.forget_tokens(package.arn)
     return {}
+
+
+def _refuse_served(call: Call, package: Entity) -> None:
+    """Refuse to forget a package that an endpoint serves, which could not be deployed or explained any more.
+
+    ConflictException: "There was a conflict when you attempted to modify a SageMaker entity" (API reference,
+    DeleteModelPackage). An endpoint's record holds a copy of what it deploys, with the ARN of its package.
+
+    Raises:
+        AwsError: ConflictException.
+    """
+    holds = [Condition("instr(body, ?) > 0", json.dumps(package.arn))]
+    for kind in (Kind.ENDPOINT, Kind.INFERENCE_COMPONENT):
+        serving = call.store.select(call.scope, kind, conditions=holds, limit=1)
+        if serving:
+            raise AwsError(
+                "ConflictException",
+                f"Model package {package.arn} cannot be deleted: {serving[0].arn} serves it.",
+            )
 
 
 def package_of(call: Call, value: str) -> Entity:
