@@ -6,6 +6,7 @@ Sources: the SageMaker API reference, HyperParameterTuningJobConfig and the stru
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -22,7 +23,7 @@ _ARGUMENTS: Final = "Arguments"
 
 
 def check_ranges(subject: Subject) -> Iterator[Problem]:
-    """Ranges begin before they end (E257), have names of their own (E256, E251) and suit the strategy (E251)."""
+    """Ranges are of numbers and begin before they end (E257), have names (E256, E251) and suit the strategy (E251)."""
     for step in subject.definition.walk():
         if step.kind is StepKind.TUNING:
             for code, path, what, fix in _tuning(step):
@@ -80,7 +81,24 @@ def _searched(
                 if strategy == "Grid":
                     what = "the strategy Grid excludes ranges of numbers"
                     yield "E251", where, what, "Give the values as CategoricalParameterRanges."
+                yield from _no_numbers(each, where, whole=kind == _NUMBERS[0])
                 yield from _ends(each, where)
+
+
+def _no_numbers(each: Mapping[str, Json], where: str, *, whole: bool) -> Iterator[_Finding]:
+    """The API takes the ends as texts, and any text."""
+    for end in ("MinValue", "MaxValue"):
+        value = each.get(end)
+        if isinstance(value, str) and not _is_number(value, whole=whole):
+            kind = "whole number" if whole else "number"
+            yield "E257", member(where, end), f'"{shown(value)}" is no {kind}', f"Write a {kind} as text."
+
+
+def _is_number(text: str, *, whole: bool) -> bool:
+    try:
+        return math.isfinite(int(text) if whole else float(text))
+    except (ValueError, OverflowError):
+        return False
 
 
 def _ends(each: Mapping[str, Json], where: str) -> Iterator[_Finding]:

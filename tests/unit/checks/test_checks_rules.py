@@ -369,6 +369,16 @@ REQUIRED = [
         "sdk_v2", V2_CONFIG + ".ResourceLimits.MaxNumberOfTrainingJobs", REMOVED, "E250", "ResourceLimits", "MaxNumber"
     ),
     Case("sdk_v2", V2_RANGE + ".MaxValue", "0.001", "E257", "Ranges[0].MinValue", "Swap them"),
+    Case("sdk_v2", V2_RANGE + ".MaxValue", "much", "E257", "Ranges[0].MaxValue", "Write a number"),
+    Case("sdk_v2", V2_RANGE + ".MinValue", "nan", "E257", "Ranges[0].MinValue", "Write a number"),
+    Case(
+        "sdk_v2",
+        V2_CONFIG + ".ParameterRanges.IntegerParameterRanges",
+        [{"Name": "max_depth", "MinValue": "1.5", "MaxValue": "4"}],
+        "E257",
+        "IntegerParameterRanges[0].MinValue",
+        "Write a whole number",
+    ),
     Case(
         "sdk_v2",
         V2_CONFIG + ".ParameterRanges.ContinuousParameterRanges",
