@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,13 @@ from mlops_sm.project import STANDALONE, Project
 _MIN_PYTHON: Final = (3, 11)
 _MIN_FREE_BYTES: Final = 1_000_000_000
 """Below this a run of any size is likely to end with a full disk."""
-_EXTRAS: Final = {"local": ("moto", "pandas", "scikit-learn"), "sdk": ("sagemaker",), "tuning": ("optuna",)}
+_EXTRAS: Final[Mapping[str, Sequence[tuple[str, ...]]]] = {
+    "local": (("moto",), ("pandas",), ("scikit-learn",)),
+    "sdk": (("sagemaker",),),
+    "tuning": (("optuna",),),
+    "xgboost": (("xgboost-cpu", "xgboost"),),
+}
+"""The distributions of each extra; of several names one is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ def _findings(outside: Outside, state: Path | None) -> Iterator[Finding]:
     yield Finding(_extra("local"), needed=True)
     yield Finding(_extra("sdk"), needed=False)
     yield Finding(_extra("tuning"), needed=False)
+    yield Finding(_extra("xgboost"), needed=False)
     yield from (Finding(fact, needed=False) for fact in probe_warm_workers())
     try:
         project = outside.project_or_standalone()
@@ -134,15 +141,23 @@ def _platform() -> Fact:
 
 def _extra(name: str) -> Fact:
     found, missing = [], []
-    for distribution in _EXTRAS[name]:
-        try:
-            found.append(f"{distribution} {importlib.metadata.version(distribution)}")
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(distribution)
+    for names in _EXTRAS[name]:
+        installed = next((f"{each} {version}" for each in names if (version := _version(each))), None)
+        if installed is None:
+            missing.append(names[0])
+        else:
+            found.append(installed)
     detail = ", ".join(found) or "not installed"
     if missing and found:
         detail += f"; missing: {', '.join(missing)}"
     return Fact(f"extra [{name}]", ok=not missing, detail=detail, fix=f'pip install "mlops-sm-kit[{name}]"')
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _state(folder: Path) -> Fact:

@@ -343,6 +343,8 @@ def test_doctor_names_project_and_environments(world: Any) -> None:
     assert "111111111111" in facts["environment dev"]["detail"]
     assert facts["state"]["ok"]
     assert not (world.cwd / ".mlops_sm").exists()
+    assert facts["extra [xgboost]"]["detail"].startswith("xgboost")
+    assert not facts["extra [xgboost]"]["needed_for_local_runs"]
     assert result.code == (0 if result.json["local_runs_possible"] else 3)
 
 
