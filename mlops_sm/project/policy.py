@@ -105,7 +105,10 @@ def read_policy(table: object, where: str, problems: list[Problem]) -> Policy:
     except ValidationError as err:
         seen: set[str] = set()
         for error in err.errors(include_url=False):
-            # Of a union, pydantic reports each alternative; the place is the same.
+            # Where a number or a table may stand, pydantic reports what is wrong with either: that a table is no number
+            # says nothing, and otherwise the place is the same.
+            if isinstance(error["input"], dict) and "constrained-float" in error["loc"]:
+                continue
             path = [str(part) for part in error["loc"] if part not in {"Bounds", "constrained-float"}]
             place = f"{where} {'.'.join(path)}"
             if place not in seen:

@@ -46,6 +46,14 @@ def test_everything_that_can_be_asked_for(tmp_path: Path) -> None:
         (["[tool.mlops_sm.policy]", "required_approvals = 0"], [("E105", "required_approvals", "from 1 to 5")]),
         (["[tool.mlops_sm.policy]", "bias = { DPL = -0.1 }"], [("E105", "bias.DPL", "For example DPL = 0.1")]),
         (
+            ["[tool.mlops_sm.policy]", 'bias = { DI = { at_leas = 1, at_most = "x" }, DPL = true }'],
+            [
+                ("E105", "bias.DI.at_most", "For example DPL = 0.1"),
+                ("E103", "bias.DI.at_leas", 'Did you mean "at_least"?'),
+                ("E105", "bias.DPL", "For example DPL = 0.1"),
+            ],
+        ),
+        (
             ["[tool.mlops_sm.policy.metrics]", "auc = { atleast = 1 }", 'loss = { at_most = "x", tolerance = -1 }'],
             [
                 ("E103", "metrics.auc.atleast", 'Did you mean "at_least"?'),
