@@ -141,7 +141,7 @@ def _item_problems(where: str, items: object, key: str | None) -> Iterator[Probl
     if not 1 <= len(items) <= MAX_ITEMS:
         fix = "give 1 to 100 of them; a longer list comes as a parameter or output whose text is a JSON list"
         yield Problem("E437", where, f"there are {len(items)} items", fix)
-    seen: list[object] = []
+    seen: set[str] = set()
     for index, item in enumerate(items):
         if is_variable(item):
             continue
@@ -158,10 +158,11 @@ def _item_problems(where: str, items: object, key: str | None) -> Iterator[Probl
             yield Problem("E437", where, f'item {index} is {item!r}, which has no "{key}"', "leave key out")
         else:
             value = item[str(key)] if isinstance(item, Mapping) else item
-            if value in seen:
+            place = value if isinstance(value, str) else json.dumps(value)
+            if place in seen:
                 fix = "remove one: their outputs would go to the same place"
                 yield Problem("E437", where, f"there are two items {value!r}", fix)
-            seen.append(value)
+            seen.add(place)
 
 
 def _body_problems(where: str, steps: object) -> Iterator[Problem]:

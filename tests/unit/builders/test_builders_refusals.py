@@ -127,6 +127,7 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
         ("E437", "item 2 is an object and there is no key give the field that tells the items apart, e.g. key='name'"),
         ("E437", "there are two items 'a'"),
         ("E437", "item 4 is ['c']"),
+        ("E437", "there are two items '1'"),
         ("E438", "max_concurrency is 51"),
     ],
     "items_without_the_key": [

@@ -494,7 +494,9 @@ def items_is_a_text(ctx: Context) -> Any:
 
 @case
 def items_of_all_kinds(ctx: Context) -> Any:
-    return a_loop(ctx, items=["a", None, {"name": "b"}, "a", ["c"]], max_concurrency=51, retry_policies=[])
+    return a_loop(
+        ctx, items=["a", None, {"name": "b"}, "a", ["c"], 1, "1", True], max_concurrency=51, retry_policies=[]
+    )
 
 
 @case
