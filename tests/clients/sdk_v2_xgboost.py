@@ -40,6 +40,7 @@ def main(role: str, bucket: str) -> int:
     estimator.set_hyperparameters(objective="binary:logistic", num_round=20, eval_metric="auc", early_stopping_rounds=5)
     estimator.fit(channels, logs="All")
     metrics = estimator.latest_training_job.describe()["FinalMetricDataList"]
+    series = estimator.training_job_analytics.dataframe()
 
     transformer = estimator.transformer(1, "ml.m5.xlarge", output_path=f"s3://{bucket}/v2-xgboost/out")
     transformer.transform(f"s3://{bucket}/v2-xgboost/new", content_type="text/csv", split_type="Line", wait=True)
@@ -60,6 +61,7 @@ def main(role: str, bucket: str) -> int:
     predictor.delete_endpoint()
     found = {
         "metrics": sorted(each["MetricName"] for each in metrics),
+        "series": sorted(series.metric_name),
         "scored": [float(value) > 0.5 for value in scored],
         "objective": tuner.analytics().dataframe().FinalObjectiveValue.max() > 0.9,
         "predicted": [float(row[0]) > 0.5 for row in predicted],

@@ -332,6 +332,7 @@ def test_xgboost_of_the_plain_sdk(run: Run, role: str) -> None:
 def test_xgboost_of_sdk_v2(run: Run, role: str) -> None:
     assert last_json(run(str(SDK_V2), str(CLIENTS / "sdk_v2_xgboost.py"), role, BUCKET)) == {
         "metrics": ["train:auc", "validation:auc"],
+        "series": ["train:auc", "validation:auc"],
         "scored": [True, False],
         "objective": True,
         "predicted": [True, False],
