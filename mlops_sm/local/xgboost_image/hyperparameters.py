@@ -211,13 +211,16 @@ def validate(given: Mapping[str, str], *, open_names: frozenset[str] = frozenset
     return values, problems
 
 
-def parameters_of(values: Mapping[str, Any], version: tuple[int, int], rows: int) -> dict[str, Any]:
+def parameters_of(
+    values: Mapping[str, Any], version: tuple[int, int], rows: int, *, distributed: bool
+) -> dict[str, Any]:
     """What the library is given, so that it does what the image's own version of it does.
 
     Args:
         values: Validated values.
         version: Of the image.
         rows: Of the training data.
+        distributed: Whether several instances train together; the exact method cannot do that.
     """
     parameters = {k: v for k, v in values.items() if k not in _NOT_XGBOOSTS | _RETIRED}
     if "updater" in parameters:
@@ -229,7 +232,7 @@ def parameters_of(values: Mapping[str, Any], version: tuple[int, int], rows: int
         parameters.setdefault("base_score", 0.5)
         plain = parameters.get("booster") != "gblinear" and not parameters.keys() & {"updater", "grow_policy"}
         if parameters.get("tree_method", "auto") == "auto" and plain:
-            parameters["tree_method"] = "exact" if rows < 1 << 22 else "approx"
+            parameters["tree_method"] = "exact" if rows < 1 << 22 and not distributed else "approx"
     return parameters
 
 

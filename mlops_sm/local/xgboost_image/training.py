@@ -89,7 +89,9 @@ class Run:
     parameters: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.parameters = hyperparameters.parameters_of(self.values, self.version, self.train.rows)
+        self.parameters = hyperparameters.parameters_of(
+            self.values, self.version, self.train.rows, distributed=xgboost.collective.is_distributed()
+        )
         self.objective: str = self.values.get("objective", "reg:squarederror")
         names = metrics.wanted(self.values.get("_tuning_objective_metric"), self.values.get("eval_metric"))
         self.decisive = names[-1] if names else None
