@@ -118,7 +118,7 @@ class Comparison:
         nearest = possible or min(young or told, key=lambda run: len(list(differences(run.key, key))))
         found = list(differences(nearest.key, key))
         changes = tuple(map(self._change, found))
-        certain = [change.path for change in changes if not change.because]
+        certain = [label for change in changes if not change.because for label in _labels(change)]
         gaps = [gap for each in found for gap in gaps_in(each.after)]
         if possible is not None:
             verdict, cause, reason = Verdict.UNKNOWN, Cause.PENDING, because(gaps, self.running)
@@ -130,7 +130,8 @@ class Comparison:
             verdict, cause = Verdict.MISS, Cause.EXPIRED
         elif certain:
             verdict, cause = Verdict.MISS, Cause.CHANGED
-            reason = f"{_listed(certain)} differs from execution {_id(nearest)}"
+            differ = "differ" if len(certain) > 1 else "differs"
+            reason = f"{_listed(certain)} {differ} from execution {_id(nearest)}"
         else:
             verdict, cause, reason = Verdict.MISS, Cause.NEW, because(gaps, self.running)
         return _outlook(step, verdict, cause, reason, nearest, changes=changes)
@@ -187,6 +188,11 @@ def _outlook(
     execution = None if run is None else run.execution
     kind = str(step.kind)
     return Outlook(name=step.name, kind=kind, verdict=verdict, cause=cause, reason=reason, execution=execution, **more)
+
+
+def _labels(change: Change) -> list[str]:
+    """How a change is called: by the files that differ, else by the attribute."""
+    return [file.name for file in change.files] if change.files else [change.path]
 
 
 def _listed(paths: Collection[str]) -> str:

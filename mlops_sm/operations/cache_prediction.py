@@ -148,10 +148,9 @@ class _Rehearsal:
                 case StepKind.CONDITION:
                     self._decide(step)
                 case StepKind.FAIL:
-                    message = str(self._run.resolve(step, self._read).get("ErrorMessage", ""))
-                    self._fail(
-                        step, f"it ends the execution: {message}" if message else "it ends the execution", message
-                    )
+                    message = self._run.resolve(step, self._read).get("ErrorMessage", "")
+                    said = f": {message}" if message and not gaps_in(message) else ""
+                    self._fail(step, f"it ends the execution{said}", str(message))
                 case StepKind.FOR_EACH:
                     self._repeat(step)
                 case _:

@@ -306,6 +306,7 @@ def test_a_file_in_an_archive(here: Here) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_same_bytes_at_another_place(here: Here) -> None:
     here.local.ensure_bucket(BUCKET)
     here.steps = [job("A", reads={"data": here.put("one/a.csv", "1")})]
@@ -317,6 +318,7 @@ def test_the_same_bytes_at_another_place(here: Here) -> None:
     assert (foretold["prediction"], foretold["changes"][0]["files"]) == ("miss", [])
 
 
+@pytest.mark.slow
 def test_a_folder_of_objects(here: Here) -> None:
     here.local.ensure_bucket(BUCKET)
     for key, body in {"v1/a": "1", "v1/b": "2", "v1/sub/c": "3", "v10/x": "0"}.items():
@@ -368,6 +370,7 @@ def test_what_a_step_makes_anew_makes_the_next_one_miss(here: Here) -> None:
     assert "Execution.PipelineExecutionId is new in every run, and A runs" in foretold["B"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_step_that_writes_to_the_same_place_lets_the_next_one_hit(here: Here) -> None:
     here.steps = [job("A", writes=f"s3://{BUCKET}/a"), job("B", reads={"data": written("A")})]
     here.run()
@@ -377,6 +380,7 @@ def test_a_step_that_writes_to_the_same_place_lets_the_next_one_hit(here: Here) 
     assert foretold["B"]["notes"][0].startswith(f"A runs and writes to s3://{BUCKET}/a, which this step reads")
 
 
+@pytest.mark.slow
 def test_caching_that_is_not_on_and_how_to_turn_it_on(here: Here) -> None:
     off, half = job("Off"), job("Half")
     del off["CacheConfig"]
@@ -392,6 +396,7 @@ def test_caching_that_is_not_on_and_how_to_turn_it_on(here: Here) -> None:
     assert {step["prediction"] for step in here.both().values()} == {"hit"}
 
 
+@pytest.mark.slow
 def test_only_failed_runs(here: Here) -> None:
     here.steps = [job("A", "exit 1")]
     here.run(code=1)
@@ -428,7 +433,11 @@ def gate(auc: float, writes: Json) -> list[dict[str, Json]]:
     return [job("A", METRIC % auc, writes=writes, PropertyFiles=files), condition, after]
 
 
-@pytest.mark.parametrize("writes", [f"s3://{BUCKET}/m", place("m")], ids=["one place", "a place per execution"])
+@pytest.mark.parametrize(
+    "writes",
+    [f"s3://{BUCKET}/m", pytest.param(place("m"), marks=pytest.mark.slow)],
+    ids=["one place", "a place per execution"],
+)
 def test_a_condition_is_decided_where_it_can_be_and_else_gone_through_both_ways(here: Here, writes: Json) -> None:
     here.steps = gate(0.9, writes)
     here.run()
@@ -462,6 +471,7 @@ def test_a_condition_is_decided_where_it_can_be_and_else_gone_through_both_ways(
     assert "unknown until A has run" in foretold["After"]["reason"]
 
 
+@pytest.mark.slow
 def test_what_follows_from_an_unknown_value_is_a_miss_where_anything_else_differs(here: Here) -> None:
     here.steps = gate(0.9, place("m"))
     here.run()
@@ -475,6 +485,7 @@ def test_what_follows_from_an_unknown_value_is_a_miss_where_anything_else_differ
     }
 
 
+@pytest.mark.slow
 def test_a_fail_step_ends_the_execution_and_what_runs_beside_it_is_shown(here: Here) -> None:
     no = {"Name": "No", "Type": "Fail", "Arguments": {"ErrorMessage": "no"}, "DependsOn": ["A"]}
     here.steps = [job("A"), no, job("B", DependsOn=["A"])]
@@ -516,6 +527,7 @@ def test_the_steps_of_iterations(here: Here) -> None:
     assert foretold["Use-1"]["changes"][0]["upstream"] == ["Write-1"]
 
 
+@pytest.mark.slow
 def test_iterations_over_what_is_not_known_yet(here: Here) -> None:
     items = {"Std:JsonGet": {"PropertyFile": {"Get": "Steps.A.PropertyFiles.M"}, "Path": "items"}}
     first, *_ = gate(0.9, place("m"))
