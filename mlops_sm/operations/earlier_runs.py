@@ -19,10 +19,11 @@ from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine import ResolveError, Run, Succeeded, recalled
 from mlops_sm.engine.cache import CacheKey, EarlierRun, cache_key
 from mlops_sm.engine.edges import runnable_steps
-from mlops_sm.engine.unknown import Gap, Unknown
+from mlops_sm.engine.unknown import Gap, Unknown, unknowns
 from mlops_sm.errors import InputError
 from mlops_sm.operations import runs
 from mlops_sm.operations.clients import Clients
+from mlops_sm.operations.earlier_values import as_it_was
 from mlops_sm.operations.refusals import AwsError
 
 LOOKED_AT: Final = 200
@@ -126,8 +127,25 @@ class PastExecution:
         if place.loop is not None:
             run.repeat(place.loop, self.read_json)
         step = replace(place.step, name=name)
-        arguments, members = run.resolve(step, self.read_json), run.resolve_members(step, self.read_json)
-        return cache_key(step, arguments, members)
+
+        def resolved(read: ReadJson) -> CacheKey | None:
+            return cache_key(step, run.resolve(step, read), run.resolve_members(step, read))
+
+        unread = resolved(_not_read)
+        if unread is None or not any(unknowns(unread)):
+            return unread
+        try:
+            now = resolved(self.read_json)
+        except ResolveError:
+            now = None
+        return as_it_was(now, unread, self._described(step))
+
+    def _described(self, step: Step) -> Mapping[str, Json]:
+        """The job that a step ran: a file that it was given a value from may hold another one by now."""
+        try:
+            return self.recall(step, self.steps[step.name].metadata).properties
+        except LookupError:
+            return {}
 
     def _left_before(self, place: Place) -> Iterator[tuple[str, Succeeded]]:
         """What the steps left that a step refers to, or its ForEach."""
@@ -149,6 +167,10 @@ class PastExecution:
             if name.rpartition("-")[0] == child.name
         }
         return recalled(step, self.steps[step.name].metadata["ForEach"], left)
+
+
+def _not_read(uri: str) -> Json:
+    return Unknown([Gap(None, uri, content=True)])
 
 
 class EarlierRuns:
