@@ -105,10 +105,13 @@ class Comparison:
         earlier = self.question.earlier
         runs = list(islice(earlier.of(step.name), None if gaps_in(key) else _COMPARED))
         untold = [run for run in runs if earlier.untold(run, step.name) and run.ended >= oldest]
-        if untold:
+        new = any(is_new(gap, self.running) for gap in gaps_in(key))
+        if untold and not new:
             reason = f"the key of its run in execution {_id(untold[0])} cannot be told any more: what it used is gone"
             return _outlook(step, Verdict.UNKNOWN, Cause.GONE, reason, untold[0])
         told = [run for run in runs if run.key is not None]
+        if not told and untold:
+            return _outlook(step, Verdict.MISS, Cause.NEW, because(gaps_in(key), self.running))
         if not told:
             ran = earlier.started(step.name)
             reason = "no earlier run of it has succeeded" if ran else "it has never run in this pipeline"

@@ -19,7 +19,7 @@ from mlops_sm.definition.kinds import StepKind
 from mlops_sm.engine import ResolveError, Run, Succeeded, recalled
 from mlops_sm.engine.cache import CacheKey, EarlierRun, cache_key
 from mlops_sm.engine.edges import runnable_steps
-from mlops_sm.engine.unknown import Gap, Unknown, unknowns
+from mlops_sm.engine.unknown import Gap, Planned, Unknown, unknowns
 from mlops_sm.errors import InputError
 from mlops_sm.operations import runs
 from mlops_sm.operations.clients import Clients
@@ -138,7 +138,10 @@ class PastExecution:
             now = resolved(self.read_json)
         except ResolveError:
             now = None
-        return as_it_was(now, unread, self._described(step))
+        key = as_it_was(now, unread, self._described(step))
+        if any(unknowns(key)):
+            raise LookupError(f"the key of {name} cannot be told")
+        return key
 
     def _described(self, step: Step) -> Mapping[str, Json]:
         """The job that a step ran: a file that it was given a value from may hold another one by now."""
@@ -154,10 +157,14 @@ class PastExecution:
         for name in used:
             own = f"{name}-{place.iteration}" if name in siblings else name
             step = self._definition.step(name)
-            if step.kind is StepKind.FOR_EACH:
-                yield name, self._loop(step)
-            elif own in self.steps:
-                yield own, self.recall(replace(step, name=own), self.steps[own].metadata)
+            try:
+                if step.kind is StepKind.FOR_EACH:
+                    yield name, self._loop(step)
+                elif own in self.steps:
+                    yield own, self.recall(replace(step, name=own), self.steps[own].metadata)
+            except LookupError:
+                # Its job is gone; what it passed on may be found in the description of the later job.
+                yield own, Succeeded(Planned(own, {}))
 
     def _loop(self, step: Step) -> Succeeded:
         left = {

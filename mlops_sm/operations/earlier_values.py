@@ -1,4 +1,7 @@
-"""What a step was given from files that may have been written anew since: the description of its job still has it."""
+"""What a step was given that cannot be read again: the description of its job still has it.
+
+A file may have been written anew since, and the job that a value came from may be gone.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from mlops_sm.engine.unknown import Unknown
 
 
 def as_it_was(now: CacheKey | None, unread: CacheKey, described: Mapping[str, Json]) -> CacheKey:
-    """The key of a step that was given values from files, which may have been written anew since.
+    """The key that a step had, with an `Unknown` wherever that cannot be told.
 
     Args:
         now: The key by what the files hold now; None when one of them is gone.
-        unread: The key with an `Unknown` wherever a file was read.
+        unread: The key with an `Unknown` wherever a file was read, or something is used that is gone.
         described: The job, which has those values as text.
     """
     return {

@@ -226,10 +226,25 @@ def test_only_failed_runs(here: Here) -> None:
 def test_a_run_whose_job_is_gone(here: Here) -> None:
     here.steps = [job("A")]
     here.run()
-    sagemaker = here.client("sagemaker")
-    (name,) = [j["ProcessingJobName"] for j in sagemaker.list_processing_jobs()["ProcessingJobSummaries"]]
-    sagemaker.delete_processing_job(ProcessingJobName=name)
+    delete_job_of(here, "A")
     assert causes(here.both()) == {"A": ("miss", "earlier_run_gone")}
+
+
+def delete_job_of(here: Here, step: str) -> None:
+    sagemaker = here.client("sagemaker")
+    (name,) = [
+        listed["ProcessingJobName"]
+        for listed in sagemaker.list_processing_jobs()["ProcessingJobSummaries"]
+        if f"-{step}-" in listed["ProcessingJobName"]
+    ]
+    sagemaker.delete_processing_job(ProcessingJobName=name)
+
+
+def test_a_run_whose_input_came_from_a_job_that_is_gone(here: Here) -> None:
+    here.steps = [job("A", writes=f"s3://{BUCKET}/a"), job("B", reads={"data": written("A")})]
+    here.run()
+    delete_job_of(here, "A")
+    assert causes(here.both()) == {"A": ("miss", "earlier_run_gone"), "B": ("hit", "same_key")}
 
 
 def gate(auc: float, writes: Json) -> list[dict[str, Json]]:
